@@ -1,0 +1,380 @@
+"""The table of activations: one frozen record per function.
+
+Everything else (tests, benchmarks, charts, public names) is drawn from this table. It imports nothing heavy, so that the
+build script can read it too. To add an activation, add its record here, its formulas to ``oracle.py`` and to the four
+formula texts; whatever is forgotten is an error that names what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+INF = math.inf
+
+#: Every form a function can have, in the order in which they are shown.
+FORMS = (
+    "value",
+    "derivative",
+    "backward",
+    "backward_from_output",
+    "value_and_derivative",
+    "backward_parameters",
+    "jacobian",
+)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an activation, rounded to the array's dtype before use."""
+
+    name: str
+    #: None: the caller must give it.
+    default: float | None
+    #: The value that tests, benchmarks and charts use.
+    example: float
+    meaning: str
+    #: Has a gradient of its own (``backward_parameters``).
+    learnable: bool = False
+    #: May be an array: per channel (1-d, axis 1) or broadcast against x.
+    broadcasts: bool = False
+    #: backward_from_output is defined for values >= 0 only.
+    nonnegative_from_output: bool = False
+
+
+@dataclass(frozen=True)
+class Kink:
+    """A point where the derivative jumps, and the derivative's value there (PyTorch's convention)."""
+
+    at: float
+    derivative: str
+
+
+@dataclass(frozen=True)
+class Special:
+    """A special input with the exact value and derivative, for the example parameters."""
+
+    x: float
+    value: float
+    derivative: float
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Largest error of a form in ULP, by what computes it; 0 is exact, to the bit in compiled backends."""
+
+    #: Compiled backends, fast class.
+    float32: float
+    float64: float
+    #: The NumPy text, which is bound by NumPy's own functions.
+    numpy32: float
+    numpy64: float
+    #: The pure Python text, computed in float64 throughout.
+    python64: float
+    #: float32 computed in float64 and rounded once.
+    accurate: float = 0.51
+    #: Near a root an absolute error of this many ulp(1) is accepted instead.
+    absolute: float = 0.0
+
+
+EXACT = Bounds(float32=0, float64=0, numpy32=0, numpy64=0, python64=0, accurate=0)
+#: One multiplication, rounded once.
+ROUNDED = Bounds(float32=0.5, float64=0.5, numpy32=0.5, numpy64=0.5, python64=0.5, accurate=0.5)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What one activation function is: its mathematics, its promises and its cost."""
+
+    name: str
+    formula: str
+    derivative_formula: str
+    range: tuple[float, float]
+    reference: str
+    #: "elementwise", or "row" for functions of a whole row such as softmax.
+    kind: str = "elementwise"
+    aliases: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    kinks: tuple[Kink, ...] = ()
+    special: tuple[Special, ...] = ()
+    #: f' has a cheap form in y = f(x).
+    from_output: bool = False
+    #: ULP bounds by formula: "value", "derivative", "derivative_from_output".
+    ulp: Mapping[str, Bounds] = field(default_factory=dict)
+    #: Floating-point operations an element (fma counts two), value and derivative.
+    flops: tuple[int, int] = (0, 0)
+    #: Roots of the derivative, where relative error has no meaning.
+    derivative_roots: tuple[float, ...] = ()
+
+    @property
+    def elementwise(self) -> bool:
+        return self.kind == "elementwise"
+
+    @property
+    def learnable(self) -> Parameter | None:
+        """The parameter that has a gradient, or None."""
+        return next((p for p in self.parameters if p.learnable), None)
+
+    @property
+    def exact(self) -> bool:
+        """Made of comparisons and single operations: every backend gives the same value."""
+        return all(b.float32 <= 0.5 for b in self.ulp.values())
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms that exist for this function."""
+        has = {
+            "value": True,
+            "derivative": self.elementwise,
+            "backward": True,
+            "backward_from_output": self.from_output,
+            "value_and_derivative": self.elementwise,
+            "backward_parameters": self.learnable is not None,
+            "jacobian": not self.elementwise,
+        }
+        return tuple(form for form in FORMS if has[form])
+
+    @property
+    def scalar_formulas(self) -> tuple[str, ...]:
+        """The names that every formula text must define for this function."""
+        if not self.elementwise:
+            return tuple(f"{self.name}_{part}" for part in ROW_PARTS)
+        names = [self.name, f"{self.name}_derivative"]
+        if self.from_output:
+            names.append(f"{self.name}_derivative_from_output")
+        if self.learnable:
+            names.append(f"{self.name}_parameter_derivative")
+        return tuple(names)
+
+    @property
+    def example_parameters(self) -> tuple[float, ...]:
+        return tuple(p.example for p in self.parameters)
+
+    def bytes_per_element(self, form: str, itemsize: int) -> int:
+        """Bytes read once plus bytes written once, an element."""
+        arrays = {"backward": 3, "backward_from_output": 3, "value_and_derivative": 3}
+        return arrays.get(form, 2) * itemsize
+
+
+#: A row function is three scalar formulas around two fixed reductions (largest entry, sum):
+#: term(x, largest), value(term, total), product(g, y), gradient(g, y, total of products).
+ROW_PARTS = ("term", "value", "product", "gradient")
+
+_SELU_ALPHA = 1.6732632423543772848
+_SELU_SCALE = 1.0507009873554804934
+
+_RECORDS = (
+    Activation(
+        name="relu",
+        formula="max(x, 0)",
+        derivative_formula="1 where x > 0, else 0",
+        range=(0.0, INF),
+        reference="Nair and Hinton, Rectified Linear Units Improve Restricted Boltzmann Machines, ICML 2010",
+        kinks=(Kink(0.0, "0"),),
+        special=(
+            Special(-INF, 0.0, 0.0),
+            Special(-0.0, 0.0, 0.0),
+            Special(0.0, 0.0, 0.0),
+            Special(INF, INF, 1.0),
+        ),
+        from_output=True,
+        ulp={"value": EXACT, "derivative": EXACT, "derivative_from_output": EXACT},
+        flops=(1, 1),
+    ),
+    Activation(
+        name="leaky_relu",
+        formula="x where x > 0, else negative_slope * x",
+        derivative_formula="1 where x > 0, else negative_slope",
+        range=(-INF, INF),
+        reference="Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, ICML 2013",
+        parameters=(
+            Parameter("negative_slope", 0.01, 0.01, "slope where x <= 0, any sign", nonnegative_from_output=True),
+        ),
+        kinks=(Kink(0.0, "negative_slope"),),
+        special=(
+            Special(-INF, -INF, 0.01),
+            Special(-0.0, -0.0, 0.01),
+            Special(0.0, 0.0, 0.01),
+            Special(INF, INF, 1.0),
+        ),
+        from_output=True,
+        ulp={"value": ROUNDED, "derivative": EXACT, "derivative_from_output": EXACT},
+        flops=(2, 1),
+    ),
+    Activation(
+        name="prelu",
+        formula="x where x > 0, else weight * x",
+        derivative_formula="1 where x > 0, else weight",
+        range=(-INF, INF),
+        reference="He, Zhang, Ren and Sun, Delving Deep into Rectifiers, ICCV 2015",
+        parameters=(
+            Parameter(
+                "weight",
+                None,
+                0.25,
+                "learned slope where x <= 0: a scalar, 1-d per channel (axis 1), or broadcast against x",
+                learnable=True,
+                broadcasts=True,
+            ),
+        ),
+        kinks=(Kink(0.0, "weight"),),
+        special=(
+            Special(-INF, -INF, 0.25),
+            Special(-0.0, -0.0, 0.25),
+            Special(0.0, 0.0, 0.25),
+            Special(INF, INF, 1.0),
+        ),
+        ulp={"value": ROUNDED, "derivative": EXACT, "parameter_derivative": EXACT},
+        flops=(2, 1),
+    ),
+    Activation(
+        name="elu",
+        formula="x where x > 0, else alpha * (e^x - 1)",
+        derivative_formula="1 where x > 0, else alpha * e^x",
+        range=(-1.0, INF),
+        reference="Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by ELUs, ICLR 2016",
+        parameters=(
+            Parameter("alpha", 1.0, 1.0, "saturation value is -alpha", nonnegative_from_output=True),
+        ),
+        kinks=(Kink(0.0, "alpha"),),
+        special=(
+            Special(-INF, -1.0, 0.0),
+            Special(-0.0, -0.0, 1.0),
+            Special(0.0, 0.0, 1.0),
+            Special(INF, INF, 1.0),
+        ),
+        from_output=True,
+        ulp={
+            "value": Bounds(1.5, 1.5, 4.5, 1.5, 1.5),
+            "derivative": Bounds(1.5, 1.5, 3.5, 1.5, 1.5),
+            "derivative_from_output": ROUNDED,
+        },
+        flops=(20, 20),
+    ),
+    Activation(
+        name="selu",
+        formula="scale * (x where x > 0, else alpha * (e^x - 1)), alpha = 1.67326..., scale = 1.05070...",
+        derivative_formula="scale where x > 0, else scale * alpha * e^x",
+        range=(-_SELU_SCALE * _SELU_ALPHA, INF),
+        reference="Klambauer, Unterthiner, Mayr and Hochreiter, Self-Normalizing Neural Networks, NeurIPS 2017",
+        kinks=(Kink(0.0, "scale * alpha"),),
+        special=(
+            Special(-INF, -_SELU_SCALE * _SELU_ALPHA, 0.0),
+            Special(-0.0, -0.0, _SELU_SCALE * _SELU_ALPHA),
+            Special(0.0, 0.0, _SELU_SCALE * _SELU_ALPHA),
+            Special(INF, INF, _SELU_SCALE),
+        ),
+        from_output=True,
+        ulp={
+            "value": Bounds(2.0, 2.0, 4.5, 2.0, 2.0),
+            "derivative": Bounds(2.0, 2.0, 4.5, 2.0, 2.0),
+            "derivative_from_output": Bounds(1.0, 1.0, 1.5, 1.5, 1.5),
+        },
+        flops=(21, 21),
+    ),
+    Activation(
+        name="sigmoid",
+        formula="1 / (1 + e^-x)",
+        derivative_formula="e^-|x| / (1 + e^-|x|)^2",
+        range=(0.0, 1.0),
+        reference="Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, Nature 1986",
+        aliases=("logistic",),
+        special=(
+            Special(-INF, 0.0, 0.0),
+            Special(-0.0, 0.5, 0.25),
+            Special(0.0, 0.5, 0.25),
+            Special(INF, 1.0, 0.0),
+        ),
+        from_output=True,
+        ulp={
+            "value": Bounds(2.5, 2.5, 4.5, 2.5, 2.5),
+            "derivative": Bounds(3.0, 3.0, 6.0, 3.5, 3.5),
+            "derivative_from_output": Bounds(1.6, 1.6, 1.6, 1.6, 1.6),
+        },
+        flops=(20, 22),
+    ),
+    Activation(
+        name="tanh",
+        formula="(e^x - e^-x) / (e^x + e^-x)",
+        derivative_formula="1 - tanh(x)^2 = 4 e^-2|x| / (1 + e^-2|x|)^2",
+        range=(-1.0, 1.0),
+        reference="LeCun, Bottou, Orr and Muller, Efficient BackProp, 1998",
+        special=(
+            Special(-INF, -1.0, 0.0),
+            Special(-0.0, -0.0, 1.0),
+            Special(0.0, 0.0, 1.0),
+            Special(INF, 1.0, 0.0),
+        ),
+        from_output=True,
+        ulp={
+            "value": Bounds(2.5, 2.5, 4.0, 2.0, 2.1),
+            "derivative": Bounds(3.0, 3.0, 6.0, 3.5, 3.5),
+            "derivative_from_output": Bounds(1.6, 1.6, 1.6, 1.6, 1.6),
+        },
+        flops=(22, 22),
+    ),
+    Activation(
+        name="swish",
+        formula="x / (1 + e^(-beta x))",
+        derivative_formula="s(bx) (1 + bx s(-bx)), s = sigmoid, b = beta",
+        range=(-0.2784645427610738, INF),
+        reference="Ramachandran, Zoph and Le, Searching for Activation Functions, 2017; "
+        "Elfwing, Uchibe and Doya (silu), 2017",
+        aliases=("silu",),
+        parameters=(Parameter("beta", 1.0, 1.0, "steepness of the gate; 1 is silu", learnable=True),),
+        special=(
+            Special(-INF, -0.0, -0.0),
+            Special(-0.0, -0.0, 0.5),
+            Special(0.0, 0.0, 0.5),
+            Special(INF, INF, 1.0),
+        ),
+        ulp={
+            "value": Bounds(2.5, 2.5, 7.0, 4.0, 4.0),
+            "derivative": Bounds(3.0, 3.0, 8.0, 6.0, 6.0, absolute=1.0),
+            "parameter_derivative": Bounds(4.0, 4.0, 8.0, 6.0, 6.0),
+        },
+        flops=(24, 30),
+        derivative_roots=(-1.2784645427610738,),
+    ),
+    Activation(
+        name="softmax",
+        formula="e^(x - max x) / sum of e^(x - max x) over the row",
+        derivative_formula="y (g - sum(g y)), the product with the Jacobian diag(y) - y y^T",
+        range=(0.0, 1.0),
+        reference="Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990",
+        kind="row",
+        from_output=True,
+        ulp={
+            "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+        },
+        flops=(25, 4),
+    ),
+)
+
+
+def _by_name(records: tuple[Activation, ...]) -> Mapping[str, Activation]:
+    table: dict[str, Activation] = {}
+    for record in records:
+        for name in (record.name, *record.aliases):
+            if name in table:
+                raise ValueError(f"two activations are called {name!r}: {table[name].name} and {record.name}")
+            table[name] = record
+    return MappingProxyType(table)
+
+
+#: name or alias -> record
+ACTIVATIONS: Mapping[str, Activation] = _by_name(_RECORDS)
+
+#: the records, each once
+RECORDS = _RECORDS
+
+
+def lookup(name: str) -> Activation:
+    """The record of a name or alias; KeyError lists what exists."""
+    try:
+        return ACTIVATIONS[name]
+    except KeyError:
+        raise KeyError(f"unknown activation {name!r}; known are: {', '.join(ACTIVATIONS)}") from None

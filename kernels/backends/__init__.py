@@ -1,0 +1,132 @@
+"""The table of backends, and ``get``: the function object of an activation from one backend.
+
+A backend is one module with ``reason()`` (None, or why it can't run and what to install), ``variants()`` (what may follow
+the colon in ``get("relu", "cython:x86-64-v3")``) and ``bind(record, form, dtype, accuracy, variant)``, which gives the
+kernel for prepared arrays: ``kernel(x, *params, out=None)`` (for the backward forms ``kernel(g, x, *params, out=None)``).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from kernels.activations import FORMS, Activation, lookup
+from kernels.documentation import docstring
+from kernels.front import Missing, form_class
+
+ACCURACIES = ("fast", "accurate")
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend that was asked for by name can't run here; the message says why and what to install."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One implementation of the whole table."""
+
+    name: str
+    module_name: str
+    title: str
+    #: Held to the same bits as the other compiled backends.
+    compiled: bool
+    #: Colour and marker in every chart.
+    color: str
+    marker: str
+
+    @property
+    def module(self) -> ModuleType:
+        return importlib.import_module(self.module_name)
+
+    def reason(self) -> str | None:
+        """None where the backend runs, else why not and what to install."""
+        return self.module.reason()
+
+    def variants(self) -> tuple[str, ...]:
+        """What may follow the colon: instruction-set levels, or second texts."""
+        return self.module.variants()
+
+
+_BACKENDS = (
+    Backend("python", "kernels.backends.pure_python", "pure Python", False, "#b07aa1", "v"),
+    Backend("numpy", "kernels.backends.numpy_vector", "NumPy", False, "#4e79a7", "s"),
+    Backend("cython", "kernels.backends.cython_loops", "Cython", True, "#f28e2b", "o"),
+    Backend("numba", "kernels.backends.numba_cpu", "Numba CPU", True, "#59a14f", "^"),
+    Backend("cuda", "kernels.backends.numba_cuda", "Numba CUDA", True, "#e15759", "D"),
+    Backend("fastest", "kernels.backends.dispatcher", "kernels.fastest", True, "#222222", "*"),
+)
+
+#: name -> Backend
+BACKENDS: Mapping[str, Backend] = MappingProxyType({backend.name: backend for backend in _BACKENDS})
+
+
+def find(name: str) -> tuple[Backend, str | None]:
+    """(backend, variant) of "cython" or "cython:x86-64-v3"; KeyError lists what exists."""
+    base, _, variant = name.partition(":")
+    if base not in BACKENDS:
+        raise KeyError(f"unknown backend {base!r}; known are: {', '.join(BACKENDS)}")
+    return BACKENDS[base], variant or None
+
+
+def available(name: str) -> tuple[Backend, str | None]:
+    """Like ``find``, but raises BackendUnavailable where it can't run here."""
+    backend, variant = find(name)
+    reason = backend.reason()
+    if reason is not None:
+        raise BackendUnavailable(f"backend {backend.name!r} is not available: {reason}")
+    if variant is not None and variant not in backend.variants():
+        known = ", ".join(backend.variants()) or "none"
+        raise BackendUnavailable(f"backend {backend.name!r} has no variant {variant!r} here; it has: {known}")
+    return backend, variant
+
+
+def bind(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
+    """The bare kernel for prepared arrays: what is timed, without the input rules around it."""
+    found, variant = available(backend)
+    return found.module.bind(record, form, dtype, accuracy, variant)
+
+
+def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
+    """The function object of an activation from one backend.
+
+    ``name`` is a name or alias of ``ACTIVATIONS``; ``backend`` one of ``BACKENDS``, after a colon a variant; ``accuracy`` is
+    "fast" (float32 computed in float32) or "accurate" (float32 computed in float64 and rounded once). KeyError for an
+    unknown name, ValueError for an unknown accuracy, BackendUnavailable where the backend can't run here.
+    """
+    if accuracy not in ACCURACIES:
+        raise ValueError(f"unknown accuracy {accuracy!r}; accepted are: {', '.join(ACCURACIES)}")
+    return _function(lookup(name).name, backend, accuracy)
+
+
+@functools.cache
+def _function(name: str, backend_name: str, accuracy: str) -> Any:
+    record = lookup(name)
+    backend, variant = available(backend_name)
+    origin = (name, backend_name, accuracy)
+
+    @functools.cache
+    def kernel_for(form: str, dtype: type) -> Callable:
+        return backend.module.bind(record, form, dtype, accuracy, variant)
+
+    wrap = getattr(backend.module, "wrap", lambda form, *_: form)
+    forms = {}
+    for form in record.forms:
+        general = form_class(record, form)(record, form, kernel_for, origin)
+        forms[form] = _documented(wrap(general, record, form, accuracy, variant), general)
+    function = forms.pop("value")
+    for form in FORMS[1:]:
+        setattr(function, form, forms.get(form) or Missing(record, form))
+    return function
+
+
+def _documented(callable_: Any, general: Any) -> Any:
+    if callable_ is not general:
+        callable_.__name__ = general.__name__
+        callable_.__qualname__ = general.__qualname__
+        callable_.__signature__ = general.__signature__
+    callable_.__doc__ = docstring(general.record, general.form)
+    return callable_

@@ -1,0 +1,206 @@
+"""The Cython backend: the loops of one instruction-set level, through the compiled dispatcher's block pipeline."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kernels.activations import Activation, lookup
+from kernels.native.levels import levels_here
+
+#: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
+CAP = "KERNELS_MAX_LEVEL"
+#: From this many elements on, all threads work (the shipped default; the dispatcher has a measured table).
+THREADS_FROM = 65_536
+_BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
+
+#: form -> formula whose loop computes it
+FORMULAS = {
+    "value": "{name}",
+    "derivative": "{name}_derivative",
+    "backward": "{name}_derivative",
+    "backward_from_output": "{name}_derivative_from_output",
+    "value_and_derivative": "{name}",
+    "parameter_derivative": "{name}_parameter_derivative",
+}
+
+
+@functools.cache
+def build_report() -> dict:
+    """What the build left out, and why: {"left_out": {module: reason}}."""
+    path = Path(__file__).parents[1] / "native" / "build_report.json"
+    if not path.exists():
+        return {"left_out": {"kernels": f"it was never built: {_BUILD}"}}
+    return json.loads(path.read_text())
+
+
+def _missing(module: str) -> str:
+    left_out = build_report()["left_out"]
+    found = left_out.get(f"kernels.native.{module}") or left_out.get("kernels")
+    return f"{module} was left out of the build: {found}" if found else f"{module} can't be imported; {_BUILD}"
+
+
+@functools.cache
+def native(module: str):
+    """A compiled module, or None."""
+    try:
+        return importlib.import_module(f"kernels.native.{module}")
+    except ImportError:
+        return None
+
+
+@functools.cache
+def level_states() -> dict[str, str | None]:
+    """Level -> None where it is built, runs here and is within the cap, else why not; best level last."""
+    cpu = native("cpu")
+    states: dict[str, str | None] = {}
+    names = [level.name for level in levels_here()]
+    cap = os.environ.get(CAP)
+    if cap and cap not in names:
+        raise ValueError(f"{CAP}={cap!r} is not a level of this machine; accepted are: {', '.join(names)}")
+    for level in levels_here():
+        if cpu is None:
+            states[level.name] = _missing("cpu")
+        elif level.name not in cpu.runnable_levels():
+            states[level.name] = "this processor does not run it"
+        elif cap and names.index(level.name) > names.index(cap):
+            states[level.name] = f"above the cap {CAP}={cap}"
+        else:
+            states[level.name] = None if native(level.module) else _missing(level.module)
+    return states
+
+
+def reason() -> str | None:
+    if native("dispatch") is None:
+        return _missing("dispatch")
+    if variants():
+        return None
+    states = level_states()
+    return "; ".join(f"{name}: {why}" for name, why in states.items()) or "no level for this processor family"
+
+
+def variants() -> tuple[str, ...]:
+    """The levels that are built and run here, best first."""
+    return tuple(name for name, why in reversed(level_states().items()) if why is None)
+
+
+@functools.cache
+def addresses(level: str | None) -> dict[tuple[str, str], int]:
+    """(formula or step, dtype name) -> address, at a level (None: the best)."""
+    name = level or variants()[0]
+    module = next(one.module for one in levels_here() if one.name == name)
+    return native(module).addresses()
+
+
+def formulas(record: Activation, form: str) -> tuple[str, str | None]:
+    """(first, second) loops of a form: value_and_derivative and softmax.backward take two."""
+    if not record.elementwise:
+        return record.name, f"{record.name}_derivative_from_output"
+    second = f"{record.name}_derivative" if form == "value_and_derivative" else None
+    return FORMULAS[form].format(name=record.name), second
+
+
+def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
+    """A dispatcher's plan. ``segments``: the arrays' dtype -> [(start, address, second address, threads)], 0 threads for all."""
+    step = addresses(None)
+    first, second = formulas(record, form)
+    tables = {}
+    for dtype in ("float32", "float64"):
+        compute = inside(dtype, accuracy)
+        each = (step.get((f"{first}_each", compute), 0), step.get((f"{second}_each", compute), 0))
+        tables[dtype] = {
+            "segments": segments[dtype],
+            "each": each,
+            "widen": step["widen", "float32"],
+            "narrow": step["narrow", "float64"],
+            "multiply": step["multiply", compute],
+        }
+    kind = form if record.elementwise else f"row {form}"
+    return native("dispatch").Plan(kind, len(record.parameters), accuracy == "accurate", tables)
+
+
+def inside(dtype: str, accuracy: str) -> str:
+    """The dtype in which arrays of ``dtype`` are computed."""
+    return "float64" if accuracy == "accurate" else dtype
+
+
+def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:
+    """One level for every size, one thread below THREADS_FROM."""
+    table = addresses(level)
+    first, second = formulas(record, form)
+    rows = {}
+    for dtype in ("float32", "float64"):
+        compute = inside(dtype, accuracy)
+        pair = (table[first, compute], table[second, compute] if second else 0)
+        rows[dtype] = [(0, *pair, 1), (THREADS_FROM, *pair, 0)]
+    return rows
+
+
+@functools.cache
+def plan(record_name: str, form: str, accuracy: str, level: str | None) -> object:
+    record = lookup(record_name)
+    return make_plan(record, form, accuracy, level_segments(record, form, accuracy, level))
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
+    if form == "jacobian":
+        return jacobian(lambda dtype: bind(record, "value", dtype, accuracy, variant), accuracy)
+    return planned(plan(record.name, form, accuracy, variant), form, dtype, accuracy)
+
+
+def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
+    """A plan as a kernel for prepared arrays."""
+    count = 2 if form.startswith("backward") else 1
+    compute = np.float64 if accuracy == "accurate" else dtype
+    nothing = np.empty(0, compute)
+
+    def kernel(*args, out=None):
+        inputs, params = args[:count], args[count:]
+        if out is None:
+            out = np.empty_like(inputs[-1])
+            out = (out, np.empty_like(out)) if form == "value_and_derivative" else out
+        values = nothing
+        if params:
+            values = params[0] if isinstance(params[0], np.ndarray) else np.array(params, compute)
+        plan_.call(inputs, out if isinstance(out, tuple) else (out,), values)
+        return out
+
+    return kernel
+
+
+def jacobian(value_for: Callable[[type], Callable], accuracy: str) -> Callable:
+    """diag(y) - y y^T of every row, from a backend's own value kernel; float64 inside for the accurate class."""
+
+    def kernel(x, out=None):
+        y = value_for(x.dtype.type)(x.astype(np.float64) if accuracy == "accurate" else x)
+        products = y[:, :, None] * y[:, None, :]
+        result = np.negative(products, out=products)
+        diagonal = np.einsum("rii->ri", result)
+        diagonal += y
+        if out is None:
+            return result.astype(x.dtype, copy=False)
+        np.copyto(out, result, casting="same_kind")
+        return out
+
+    return kernel
+
+
+def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):
+    """The form with the direct C path in front of it."""
+    if form in ("jacobian", "backward_parameters"):
+        return general
+    return fast_form(general, record, form, accuracy, plan(record.name, form, accuracy, variant))
+
+
+def fast_form(general, record: Activation, form: str, accuracy: str, plan_: object):
+    defaults: tuple = ()
+    if all(p.default is not None for p in record.parameters):
+        single = np.array([p.default for p in record.parameters], np.float32)
+        defaults = (single.astype(inside("float32", accuracy)), np.array([p.default for p in record.parameters], np.float64))
+    return native("dispatch").FastForm(plan_, general, defaults)

@@ -1,0 +1,75 @@
+"""What ``kernels.fastest`` calls: for each size the backend that the crossover table names, all through one C path.
+
+Without the compiled part the NumPy text answers, and ``kernels.info()`` says so.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from kernels import crossover
+from kernels.activations import Activation, lookup
+from kernels.backends import cython_loops, numpy_vector
+
+
+def reason() -> None:
+    """Always available."""
+
+
+def variants() -> tuple[str, ...]:
+    return ()
+
+
+def fallback() -> str | None:
+    """Why NumPy answers instead of compiled code, or None."""
+    return cython_loops.reason()
+
+
+@functools.cache
+def plan(name: str, form: str, accuracy: str) -> object:
+    """The dispatcher's plan, its addresses drawn from the crossover table."""
+    record = lookup(name)
+    rows = {}
+    for dtype in ("float32", "float64"):
+        compute = cython_loops.inside(dtype, accuracy)
+        found = crossover.segments(activation=name, form=form, dtype=dtype, accuracy=accuracy)
+        rows[dtype] = [(s["from"], *_addresses(record, form, compute, s["backend"]), s["threads"]) for s in found]
+    return cython_loops.make_plan(record, form, accuracy, rows)
+
+
+def _addresses(record: Activation, form: str, dtype: str, backend: str) -> tuple[int, int]:
+    """(first, second) kernel addresses of "cython", "cython:LEVEL" or "numba"."""
+    base, _, level = backend.partition(":")
+    first, second = cython_loops.formulas(record, form)
+    if base == "numba":
+        return _numba_addresses(record, first, second, dtype)
+    table = cython_loops.addresses(level or None)
+    return table[first, dtype], table[second, dtype] if second else 0
+
+
+def _numba_addresses(record: Activation, first: str, second: str | None, dtype: str) -> tuple[int, int]:
+    import numpy as np
+
+    from kernels.backends import numba_cpu
+
+    compute = getattr(np, dtype)
+    if not record.elementwise:
+        return tuple(kernel.address for kernel in numba_cpu.row(record.name, compute))
+    count = len(record.parameters)
+    addresses = [numba_cpu.elementwise(f, compute, count).address if f else 0 for f in (first, second)]
+    return addresses[0], addresses[1]
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
+    if fallback():
+        return numpy_vector.bind(record, form, dtype, accuracy)
+    if form == "jacobian":
+        return cython_loops.jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
+    return cython_loops.planned(plan(record.name, form, accuracy), form, dtype, accuracy)
+
+
+def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):
+    if fallback() or form in ("jacobian", "backward_parameters"):
+        return general
+    return cython_loops.fast_form(general, record, form, accuracy, plan(record.name, form, accuracy))

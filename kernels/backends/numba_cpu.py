@@ -1,0 +1,351 @@
+"""The Numba CPU backend: serial kernels compiled one by one, one parallel driver over their addresses.
+
+A kernel is a ``cfunc`` of the same C signature as the Cython loops (x, out, n, params). The driver, ``@njit(parallel=True)``,
+deals blocks of the arrays to threads and calls the kernels by address, so that it compiles once for every activation, and a
+new activation costs one small serial compilation a formula.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation
+from kernels.backends.cython_loops import jacobian
+from kernels.constants import LANES
+
+_INSTALL = 'pip install "activation-kernels[numba]"'
+#: Elements of a block: what a block needs stays in the first-level cache.
+BLOCK = 1024
+#: From this many elements on, the parallel driver runs.
+THREADS_FROM = 65_536
+
+#: Numba's workqueue layer aborts on concurrent calls, whichever layer is in use is known only later.
+_lock = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    # OpenMP's worker threads do not exist in a forked child, and the lock may have been held by another thread.
+    global _forked, _lock
+    _forked = True
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@functools.cache
+def reason() -> str | None:
+    try:
+        import numba  # noqa: F401
+    except ImportError as error:
+        return f"numba can't be imported ({error}); {_INSTALL}"
+    return None
+
+
+def variants() -> tuple[str, ...]:
+    return ()
+
+
+# ---------------------------------------------------------------- primitives
+@functools.cache
+def formulas(dtype: type) -> dict[str, Callable]:
+    """The scalar formulas for a dtype, compiled lazily as inlined functions."""
+    from numba import njit
+
+    from kernels.backends.numba_formulas import bind
+
+    return bind(dtype, primitives(dtype), njit(error_model="numpy"))
+
+
+def primitives(dtype: type) -> dict[str, Callable]:
+    """fma as the processor's instruction, powers of two by shifting bits."""
+    from numba.extending import intrinsic
+
+    from kernels.backends.numba_formulas import EXPONENT_FIELDS
+
+    bits, one, scaled = EXPONENT_FIELDS[dtype]
+
+    @intrinsic
+    def fma(_, a, b, c):
+        return a(a, a, a), lambda context, builder, sig, args: builder.fma(*args)
+
+    return {"fma": fma, "power_of_two": _power(bits, one), "scaled_power_of_two": _power(bits, scaled)}
+
+
+def _power(bits: int, exponent: int) -> Callable:
+    from llvmlite import ir
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def power(_, z):
+        def generate(context, builder, sig, args):
+            integer = ir.IntType(32 if bits == 23 else 64)
+            value = builder.shl(builder.bitcast(args[0], integer), integer(bits))
+            return builder.bitcast(builder.add(value, integer(exponent << bits)), args[0].type)
+
+        return z(z), generate
+
+    return power
+
+
+@functools.cache
+def _tools():
+    """Intrinsics of the driver: call a kernel by address, and a stack array."""
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def call(_, address, x, out, n, params):
+        # The arrays themselves are arguments, so that none is freed before the kernel has run.
+        def generate(context, builder, sig, args):
+            byte_pointer = ir.IntType(8).as_pointer()
+            word = context.get_value_type(types.intp)
+
+            def data(k):
+                array = context.make_array(sig.args[k])(context, builder, args[k])
+                return builder.bitcast(array.data, byte_pointer)
+
+            kernel_type = ir.FunctionType(ir.VoidType(), [byte_pointer, byte_pointer, word, byte_pointer])
+            kernel = builder.inttoptr(args[0], kernel_type.as_pointer())
+            builder.call(kernel, [data(1), data(2), args[3], data(4)])
+            return context.get_dummy_value()
+
+        return types.void(address, x, out, n, params), generate
+
+    @intrinsic
+    def lanes(_, count):
+        def generate(context, builder, sig, args):
+            return cgutils.alloca_once(builder, ir.DoubleType(), size=ir.IntType(32)(LANES))
+
+        return types.CPointer(types.float64)(count), generate
+
+    return call, lanes
+
+
+# ---------------------------------------------------------------- kernels
+def _compile(function: Callable, dtype: type) -> object:
+    from numba import cfunc, from_dtype, types
+
+    number = types.CPointer(from_dtype(np.dtype(dtype)))
+    return cfunc(types.void(number, number, types.intp, number), error_model="numpy", nopython=True)(function)
+
+
+def _loop(formula: Callable, parameters: int, each: bool) -> Callable:
+    """The one loop text: how a formula is applied to n elements."""
+    if parameters == 0:
+
+        def loop(x, out, n, params):
+            for i in range(n):
+                out[i] = formula(x[i])
+
+    elif each:
+
+        def loop(x, out, n, params):
+            for i in range(n):
+                out[i] = formula(x[i], params[i])
+
+    else:
+
+        def loop(x, out, n, params):
+            first = params[0]
+            for i in range(n):
+                out[i] = formula(x[i], first)
+
+    return loop
+
+
+@functools.cache
+def elementwise(formula: str, dtype: type, parameters: int, each: bool = False) -> object:
+    """The compiled loop around one scalar formula; its ``.address`` is the kernel."""
+    return _compile(_loop(formulas(dtype)[formula], parameters, each), dtype)
+
+
+@functools.cache
+def row(name: str, dtype: type) -> tuple[object, object]:
+    """(value, backward from output) of a row function: the same signature, n is the row's length."""
+    text = formulas(dtype)
+    term, value = text[f"{name}_term"], text[f"{name}_value"]
+    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
+    real = dtype
+    lowest = dtype(-np.inf)
+    lanes = _tools()[1]
+    halving_tree = _halving_tree()
+
+    def forward(x, out, n, params):
+        largest = lowest
+        for i in range(n):
+            largest = x[i] if x[i] > largest else largest
+        for i in range(n):
+            out[i] = term(x[i], largest)
+        sums = lanes(LANES)
+        for j in range(LANES):
+            sums[j] = 0.0
+        whole = n - n % LANES
+        for start in range(0, whole, LANES):
+            for j in range(LANES):
+                sums[j] += np.float64(out[start + j])
+        for i in range(whole, n):
+            sums[i - whole] += np.float64(out[i])
+        total = real(halving_tree(sums))
+        for i in range(n):
+            out[i] = value(out[i], total)
+
+    def backward(y, out, n, g):
+        sums = lanes(LANES)
+        for j in range(LANES):
+            sums[j] = 0.0
+        whole = n - n % LANES
+        for start in range(0, whole, LANES):
+            for j in range(LANES):
+                sums[j] += np.float64(product(g[start + j], y[start + j]))
+        for i in range(whole, n):
+            sums[i - whole] += np.float64(product(g[i], y[i]))
+        total = real(halving_tree(sums))
+        for i in range(n):
+            out[i] = gradient(g[i], y[i], total)
+
+    return _compile(forward, dtype), _compile(backward, dtype)
+
+
+@functools.cache
+def _halving_tree() -> Callable:
+    from numba import njit
+
+    @njit(error_model="numpy")
+    def halving_tree(sums):
+        half = LANES // 2
+        while half:
+            for j in range(half):
+                sums[j] += sums[j + half]
+            half //= 2
+        return sums[0]
+
+    return halving_tree
+
+
+# ---------------------------------------------------------------- drivers
+@functools.cache
+def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Callable]:
+    """(elementwise, rows): the loops over blocks and rows, for arrays of ``dtype`` computed in ``compute``."""
+    from numba import njit, prange
+
+    call = _tools()[0]
+    span = prange if parallel else range
+    compiled = njit(parallel=parallel, error_model="numpy", nogil=True)
+
+    def over_blocks(first, second, x, g, out, out2, params, each):
+        """Kernel ``first`` gives out (times g where g is not empty), kernel ``second`` out2 where it is not 0."""
+        for k in span((x.size + BLOCK - 1) // BLOCK):
+            start = k * BLOCK
+            stop = min(start + BLOCK, x.size)
+            source = x[start:stop].astype(compute)
+            result = np.empty(stop - start, compute)
+            values = params[start:stop].astype(compute) if each else params
+            call(first, source, result, stop - start, values)
+            if g.size:
+                for i in range(stop - start):
+                    out[start + i] = compute(g[start + i]) * result[i]
+            else:
+                for i in range(stop - start):
+                    out[start + i] = result[i]
+            if second:
+                call(second, source, result, stop - start, values)
+                for i in range(stop - start):
+                    out2[start + i] = result[i]
+
+    def over_rows(first, second, x, g, out):
+        """``first`` turns x into y where it is not 0; ``second`` turns (g, y) into the gradient where it is not 0."""
+        n = x.shape[1]
+        for k in span(x.shape[0]):
+            y = x[k].astype(compute)
+            result = np.empty(n, compute)
+            if first:
+                call(first, y, result, n, y)
+            if second:
+                if first:
+                    y[:] = result
+                gradient = g[k].astype(compute)
+                call(second, y, result, n, gradient)
+            for i in range(n):
+                out[k, i] = result[i]
+
+    return compiled(over_blocks), compiled(over_rows)
+
+
+def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None:
+    """The serial driver for little work and in a forked child, else the parallel one, one call at a time."""
+    if _forked or size < THREADS_FROM or threads.get_num_threads() == 1:
+        drivers(dtype, compute, False)[which](*args)
+        return
+    import numba
+
+    with _lock:
+        before = numba.get_num_threads()
+        numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        try:
+            drivers(dtype, compute, True)[which](*args)
+        finally:
+            numba.set_num_threads(before)
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
+    if form == "jacobian":
+        return jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
+    compute = np.float64 if accuracy == "accurate" else dtype
+    if record.elementwise:
+        return _bind_elementwise(record, form, dtype, compute)
+    return _bind_rows(record, form, dtype, compute)
+
+
+def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+    from kernels.backends.cython_loops import formulas as names
+
+    first, second = names(record, form)
+    count = len(record.parameters)
+    inputs = 2 if form.startswith("backward") else 1
+    nothing = np.empty(0, dtype)
+    no_params = np.empty(0, compute)
+
+    def address(formula: str | None, each: bool) -> int:
+        return elementwise(formula, compute, count, each).address if formula else 0
+
+    plain = (address(first, False), address(second, False))
+
+    def kernel(*args, out=None):
+        x, params = args[inputs - 1], args[inputs:]
+        g = args[0] if inputs == 2 else nothing
+        if out is None:
+            out = np.empty_like(x)
+            out = (out, np.empty_like(x)) if second else out
+        each = bool(params) and isinstance(params[0], np.ndarray)
+        values = (params[0] if each else np.array(params, compute)) if params else no_params
+        pair = (address(first, True), address(second, True)) if each else plain
+        one, two = out if second else (out, nothing)
+        _run(0, dtype, compute, x.size, (*pair, x, g, one, two, values, each))
+        return out
+
+    return kernel
+
+
+def _bind_rows(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+    forward, backward = row(record.name, compute)
+    first = 0 if form == "backward_from_output" else forward.address
+    second = 0 if form == "value" else backward.address
+
+    def kernel(*args, out=None):
+        x = args[-1]
+        out = np.empty_like(x) if out is None else out
+        _run(1, dtype, compute, x.size, (first, second, x, args[0], out))
+        return out
+
+    return kernel

@@ -1,0 +1,265 @@
+"""What a NumPy programmer writes: vectorised ufuncs in stable forms, the last one with ``out=``.
+
+Text functions take ``f(x, *params, out=None)``; rows run along the last axis. Only the last step writes, so ``out`` may
+be any of the inputs. Exponentials are of arguments <= 0; comparisons are written so that NaN stays. Scalars are Python
+numbers, which keep float32 arrays float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from kernels.activations import Activation
+from kernels.backends import texts
+
+SELU_SCALE = 1.0507009873554804934
+SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+#: SELU_SCALE_ALPHA as a float32 and what that rounds away: y + SELU_SCALE_ALPHA cancels.
+SELU_HIGH = float(np.float32(SELU_SCALE_ALPHA))
+SELU_LOW = SELU_SCALE_ALPHA - SELU_HIGH
+
+
+def quiet(function: Callable) -> Callable:
+    """No warnings where overflow to infinity, or NaN from infinities, is the right result."""
+
+    @functools.wraps(function)
+    def silent(*args, **kwargs):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return function(*args, **kwargs)
+
+    return silent
+
+
+def where(condition, x, y, out=None):
+    """np.where with ``out``."""
+    result = np.where(condition, x, y)
+    if out is None:
+        return result
+    out[...] = result
+    return out
+
+
+def finite(x):
+    """x with infinity as the largest number: infinity times an exponential of 0 is NaN."""
+    largest = np.finfo(x.dtype).max
+    return np.clip(x, -largest, largest)
+
+
+# ---------------------------------------------------------------- relu, leaky_relu, prelu
+def relu(x, out=None):
+    return np.maximum(x, 0, out=out)
+
+
+def relu_derivative(x, out=None):
+    return np.heaviside(x, 0, out=out)
+
+
+def relu_derivative_from_output(y, out=None):
+    return relu_derivative(y, out=out)
+
+
+@quiet
+def leaky_relu(x, negative_slope, out=None):
+    return where(x > 0, x, negative_slope * x, out=out)
+
+
+def leaky_relu_derivative(x, negative_slope, out=None):
+    step = np.heaviside(x, 0)
+    return where(step == 0, negative_slope, step, out=out)
+
+
+def leaky_relu_derivative_from_output(y, negative_slope, out=None):
+    return leaky_relu_derivative(y, negative_slope, out=out)
+
+
+def prelu(x, weight, out=None):
+    return leaky_relu(x, weight, out=out)
+
+
+def prelu_derivative(x, weight, out=None):
+    return leaky_relu_derivative(x, weight, out=out)
+
+
+def prelu_parameter_derivative(x, weight, out=None):
+    return np.minimum(x, 0, out=out)
+
+
+# ---------------------------------------------------------------- elu, selu
+@quiet
+def elu(x, alpha, out=None):
+    return where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)), out=out)
+
+
+def elu_derivative(x, alpha, out=None):
+    return where(x > 0, 1, alpha * np.exp(np.minimum(x, 0)), out=out)
+
+
+@quiet
+def elu_derivative_from_output(y, alpha, out=None):
+    return where(y > 0, 1, y + alpha, out=out)
+
+
+@quiet
+def selu(x, out=None):
+    return where(x >= 0, SELU_SCALE * x, SELU_SCALE_ALPHA * np.expm1(np.minimum(x, 0)), out=out)
+
+
+def selu_derivative(x, out=None):
+    return where(x > 0, SELU_SCALE, SELU_SCALE_ALPHA * np.exp(np.minimum(x, 0)), out=out)
+
+
+def selu_derivative_from_output(y, out=None):
+    return where(y > 0, SELU_SCALE, (y + SELU_HIGH) + SELU_LOW, out=out)
+
+
+# ---------------------------------------------------------------- sigmoid, tanh
+def sigmoid(x, out=None):
+    e = np.exp(-np.abs(x))
+    return np.divide(np.where(x >= 0, 1, e), 1 + e, out=out)
+
+
+def sigmoid_derivative(x, out=None):
+    e = np.exp(-np.abs(x))
+    return np.divide(e, np.square(1 + e), out=out)
+
+
+@quiet
+def sigmoid_derivative_from_output(y, out=None):
+    return np.multiply(y, 1 - y, out=out)
+
+
+def tanh(x, out=None):
+    return np.tanh(x, out=out)
+
+
+@quiet
+def tanh_derivative(x, out=None):
+    e = np.exp(-2 * np.abs(x))
+    return np.divide(4 * e, np.square(1 + e), out=out)
+
+
+@quiet
+def tanh_derivative_from_output(y, out=None):
+    return np.multiply(1 - y, 1 + y, out=out)
+
+
+# ---------------------------------------------------------------- swish
+# h = e^(-|beta x| / 2), multiplied twice: a subnormal e^(-|beta x|) would lose bits that x brings back into range.
+@quiet
+def swish(x, beta, out=None):
+    limited = finite(x)
+    t = beta * limited
+    h = np.exp(-0.5 * np.abs(t))
+    gated = np.where(t < 0, limited * h, x) / (1 + h * h)
+    return np.multiply(gated, np.where(t < 0, h, 1), out=out)
+
+
+@quiet
+def swish_derivative(x, beta, out=None):
+    t = np.clip(beta * finite(x), -2000, 2000)
+    h = np.exp(-0.5 * np.abs(t))
+    u = 1 + h * h
+    negative = (1 + t / u) * h / u * h
+    return where(t < 0, negative, (1 + t * h * h / u) / u, out=out)
+
+
+@quiet
+def swish_parameter_derivative(x, beta, out=None):
+    x = finite(x)
+    h = np.exp(-0.5 * np.abs(beta * x))
+    return np.square(x * h / (1 + h * h), out=out)
+
+
+# ---------------------------------------------------------------- softmax
+@quiet
+def softmax(x, out=None):
+    e = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
+    return np.divide(e, e.sum(axis=-1, keepdims=True), out=out)
+
+
+@quiet
+def softmax_backward_from_output(g, y, out=None):
+    return np.multiply(y, g - (g * y).sum(axis=-1, keepdims=True), out=out)
+
+
+@quiet
+def softmax_jacobian(x, out=None):
+    y = softmax(x)
+    identity = np.eye(x.shape[-1], dtype=x.dtype)
+    return np.multiply(y[..., :, None], identity - y[..., None, :], out=out)
+
+
+# ---------------------------------------------------------------- backend
+def reason() -> str | None:
+    """None: NumPy is always there."""
+    return None
+
+
+def variants() -> tuple[str, ...]:
+    return ()
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
+    """The kernel of one form over contiguous arrays of ``dtype``; "accurate" computes float32 in float64."""
+    if variant is not None:
+        raise LookupError(f"numpy has no variant {variant!r}")
+    text = [texts.find(sys.modules[__name__], name) for name in texts.names(record, form)]
+    compose = (_ELEMENTWISE if record.elementwise else _ROW).get(form)
+    kernel = compose(*text) if compose else text[0]
+    return _widened(kernel, dtype) if accuracy == "accurate" and dtype is np.float32 else kernel
+
+
+def _backward(derivative: Callable) -> Callable:
+    @quiet
+    def backward(g, x, *params, out=None):
+        return np.multiply(g, derivative(x, *params), out=out)
+
+    return backward
+
+
+def _value_and_derivative(value: Callable, derivative: Callable) -> Callable:
+    def value_and_derivative(x, *params, out=None):
+        first, second = out or (None, None)
+        if second is not None and np.may_share_memory(x, second):
+            return value(x, *params, out=first), derivative(x, *params, out=second)
+        slope = derivative(x, *params, out=second)  # before the value, which may overwrite x
+        return value(x, *params, out=first), slope
+
+    return value_and_derivative
+
+
+def _backward_rows(value: Callable, backward: Callable) -> Callable:
+    return lambda g, x, out=None: backward(g, value(x), out=out)
+
+
+#: The forms that are more than their text.
+_ELEMENTWISE = {
+    "backward": _backward,
+    "backward_from_output": _backward,
+    "value_and_derivative": _value_and_derivative,
+}
+_ROW = {"backward": _backward_rows}
+
+
+def _widened(kernel: Callable, dtype: type) -> Callable:
+    """The kernel in float64, rounded once into arrays of ``dtype``."""
+
+    @quiet
+    def accurate(*data, out=None):
+        result = kernel(*(a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in data))
+        if isinstance(result, tuple):
+            return tuple(_round(a, to, dtype) for a, to in zip(result, out or (None, None), strict=True))
+        return _round(result, out, dtype)
+
+    return accurate
+
+
+def _round(result: np.ndarray, out: np.ndarray | None, dtype: type) -> np.ndarray:
+    if out is None:
+        return result.astype(dtype)
+    out[...] = result
+    return out

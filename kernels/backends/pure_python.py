@@ -1,0 +1,246 @@
+"""Plain Python over scalars, lists and arrays, with nothing but ``math``: what a Python programmer would write.
+
+Stable all the same: exponentials are of arguments <= 0, so that ``math.exp`` never raises OverflowError, and infinities
+give their limit. Comparisons are written so that NaN falls through to where it is kept. A second text for the functions
+with branches, in if statements, is in ``pure_python_if_else.py``: the variant "if_else". Functions without a branch
+(tanh, softmax) have no second text, and the variant uses this one.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from itertools import repeat
+
+import numpy as np
+
+from kernels.activations import Activation
+from kernels.backends import pure_python_if_else, texts
+
+LARGEST = sys.float_info.max
+SELU_SCALE = 1.0507009873554804934
+SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+
+
+# ---------------------------------------------------------------- relu, leaky_relu, prelu
+def relu(x):
+    # max(0.0, x) would turn NaN into 0.0; adding 0.0 turns -0.0 into 0.0.
+    return max(x, 0.0) + 0.0
+
+
+def relu_derivative(x):
+    return 1.0 if x > 0.0 else 0.0 if x <= 0.0 else x
+
+
+def relu_derivative_from_output(y):
+    return relu_derivative(y)
+
+
+def leaky_relu(x, negative_slope):
+    return x if x > 0.0 else negative_slope * x
+
+
+def leaky_relu_derivative(x, negative_slope):
+    return 1.0 if x > 0.0 else negative_slope if x <= 0.0 else x
+
+
+def leaky_relu_derivative_from_output(y, negative_slope):
+    return leaky_relu_derivative(y, negative_slope)
+
+
+def prelu(x, weight):
+    return x if x > 0.0 else weight * x
+
+
+def prelu_derivative(x, weight):
+    return 1.0 if x > 0.0 else weight if x <= 0.0 else x
+
+
+def prelu_parameter_derivative(x, weight):
+    return min(x, 0.0)
+
+
+# ---------------------------------------------------------------- elu, selu
+def elu(x, alpha):
+    return x if x > 0.0 else alpha * math.expm1(x)
+
+
+def elu_derivative(x, alpha):
+    return 1.0 if x > 0.0 else alpha * math.exp(x)
+
+
+def elu_derivative_from_output(y, alpha):
+    return 1.0 if y > 0.0 else y + alpha
+
+
+def selu(x):
+    return SELU_SCALE * x if x > 0.0 else SELU_SCALE_ALPHA * math.expm1(x)
+
+
+def selu_derivative(x):
+    return SELU_SCALE if x > 0.0 else SELU_SCALE_ALPHA * math.exp(x)
+
+
+def selu_derivative_from_output(y):
+    return SELU_SCALE if y > 0.0 else y + SELU_SCALE_ALPHA
+
+
+# ---------------------------------------------------------------- sigmoid, tanh
+def sigmoid(x):
+    e = math.exp(-abs(x))
+    return (1.0 if x >= 0.0 else e) / (1.0 + e)
+
+
+def sigmoid_derivative(x):
+    e = math.exp(-abs(x))
+    return e / (1.0 + e) ** 2
+
+
+def sigmoid_derivative_from_output(y):
+    return y * (1.0 - y)
+
+
+def tanh(x):
+    return math.tanh(x)
+
+
+def tanh_derivative(x):
+    e = math.exp(-2.0 * abs(x))
+    return 4.0 * e / (1.0 + e) ** 2
+
+
+def tanh_derivative_from_output(y):
+    return (1.0 - y) * (1.0 + y)
+
+
+# ---------------------------------------------------------------- swish
+# h = e^(-|beta x| / 2), multiplied twice: a subnormal e^(-|beta x|) would lose bits that x brings back into range. An
+# infinite x counts as the largest number, because infinity times an h of 0 is NaN.
+def swish(x, beta):
+    finite = min(max(x, -LARGEST), LARGEST)
+    t = beta * finite
+    h = math.exp(-0.5 * abs(t))
+    return x / (1.0 + h * h) if t >= 0.0 else finite * h / (1.0 + h * h) * h
+
+
+def swish_derivative(x, beta):
+    t = beta * min(max(x, -LARGEST), LARGEST)
+    t = min(max(t, -2000.0), 2000.0)
+    h = math.exp(-0.5 * abs(t))
+    u = 1.0 + h * h
+    return (1.0 + t * h * h / u) / u if t >= 0.0 else (1.0 + t / u) * h / u * h
+
+
+def swish_parameter_derivative(x, beta):
+    finite = min(max(x, -LARGEST), LARGEST)
+    h = math.exp(-0.5 * abs(beta * finite))
+    root = finite * h / (1.0 + h * h)
+    return root * root
+
+
+# ---------------------------------------------------------------- softmax
+def softmax(row):
+    largest = max(row, default=0.0)
+    terms = [math.exp(x - largest) for x in row]
+    total = sum(terms)
+    return [term / total for term in terms]
+
+
+def softmax_backward_from_output(g, y):
+    total = sum(a * b for a, b in zip(g, y, strict=True))
+    return [b * (a - total) for a, b in zip(g, y, strict=True)]
+
+
+def softmax_jacobian(row):
+    y = softmax(row)
+    return [[a * ((i == j) - b) for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
+# ---------------------------------------------------------------- backend
+def reason() -> str | None:
+    """None: Python is always there."""
+    return None
+
+
+def variants() -> tuple[str, ...]:
+    return ("if_else",)
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
+    """The kernel of one form over prepared data; it computes in float64 whatever ``dtype`` and ``accuracy``."""
+    if variant not in (None, *variants()):
+        raise LookupError(f"python has no variant {variant!r}; it has: {', '.join(variants())}")
+    text = [_find(name, variant) for name in texts.names(record, form)]
+    loop = (_ELEMENTWISE if record.elementwise else _ROW)[form](*text)
+    return _over_arrays(loop, dtype, square=form == "jacobian")
+
+
+def _find(name: str, variant: str | None) -> Callable:
+    second = getattr(pure_python_if_else, name, None) if variant == "if_else" else None
+    return second or texts.find(sys.modules[__name__], name)
+
+
+def _columns(params: tuple) -> list:
+    """Each parameter as long as x: repeated, unless it is a list already."""
+    return [p if isinstance(p, list) else repeat(p) for p in params]
+
+
+def _map(text: Callable) -> Callable:
+    # As fast as a list comprehension that spells out the call, for any number of parameters.
+    return lambda x, *params: list(map(text, x, *_columns(params)))
+
+
+def _backward(derivative: Callable) -> Callable:
+    return lambda g, x, *params: [a * b for a, b in zip(g, map(derivative, x, *_columns(params)), strict=True)]
+
+
+def _value_and_derivative(value: Callable, derivative: Callable) -> Callable:
+    return lambda x, *params: (_map(value)(x, *params), _map(derivative)(x, *params))
+
+
+def _backward_rows(value: Callable, backward: Callable) -> Callable:
+    return lambda g, x: [backward(a, value(row)) for a, row in zip(g, x, strict=True)]
+
+
+_ELEMENTWISE = {
+    "value": _map,
+    "derivative": _map,
+    "backward": _backward,
+    "backward_from_output": _backward,
+    "value_and_derivative": _value_and_derivative,
+    "parameter_derivative": _map,
+}
+_ROW = {
+    "value": _map,
+    "backward": _backward_rows,
+    "backward_from_output": _map,
+    "jacobian": _map,
+}
+
+
+def _over_arrays(loop: Callable, dtype: type, square: bool) -> Callable:
+    """The loop over lists, and over arrays by way of lists; ``square``: a row gives a matrix."""
+
+    def kernel(*data, out=None):
+        x = data[0]
+        result = loop(*(a.tolist() if isinstance(a, np.ndarray) else a for a in data))
+        if not isinstance(x, np.ndarray):
+            return result
+        shape = (*x.shape, x.shape[-1]) if square else x.shape
+        if isinstance(result, tuple):
+            outs = out or (None, None)
+            return tuple(_store(part, shape, dtype, to) for part, to in zip(result, outs, strict=True))
+        return _store(result, shape, dtype, out)
+
+    return kernel
+
+
+def _store(result: list, shape: tuple[int, ...], dtype: type, out: np.ndarray | None) -> np.ndarray:
+    """The result in ``out``, or in a new array."""
+    if out is None:
+        out = np.empty(shape, dtype)
+    if out.size:
+        with np.errstate(over="ignore"):
+            out[...] = result
+    return out

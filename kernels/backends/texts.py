@@ -1,0 +1,45 @@
+"""How a text of formulas is looked up: the names a form needs, and an error that names what is missing.
+
+A text is a module of functions called by convention: ``relu``, ``relu_derivative``, ``relu_derivative_from_output``,
+``prelu_parameter_derivative``; for rows ``softmax``, ``softmax_backward_from_output``, ``softmax_jacobian``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from kernels.activations import Activation
+
+#: form -> name endings of the formulas that make it
+ELEMENTWISE = {
+    "value": ("",),
+    "derivative": ("_derivative",),
+    "backward": ("_derivative",),
+    "backward_from_output": ("_derivative_from_output",),
+    "value_and_derivative": ("", "_derivative"),
+    "parameter_derivative": ("_parameter_derivative",),
+}
+ROW = {
+    "value": ("",),
+    "backward": ("", "_backward_from_output"),
+    "backward_from_output": ("_backward_from_output",),
+    "jacobian": ("_jacobian",),
+}
+
+
+def names(record: Activation, form: str) -> tuple[str, ...]:
+    """The names of the formulas that make ``form``."""
+    endings = (ELEMENTWISE if record.elementwise else ROW).get(form)
+    if endings is None:
+        raise LookupError(f"{record.name} has no form {form!r}")
+    return tuple(record.name + ending for ending in endings)
+
+
+def find(module: ModuleType, name: str) -> Callable:
+    """The function ``name`` of a text; LookupError names what is missing and where."""
+    function = getattr(module, name, None)
+    if function is None:
+        raise LookupError(f"{Path(module.__file__).name} lacks `{name}`")
+    return function

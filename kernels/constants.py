@@ -1,0 +1,55 @@
+"""Constants of the formulas for both float formats: one source for the Cython and the Numba text.
+
+Imports nothing heavy: the build script renders the Cython text from it.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+from kernels import coefficients
+
+_SELU_ALPHA = 1.6732632423543772848
+_SELU_SCALE = 1.0507009873554804934
+
+#: Sums over a row use this many float64 accumulators (element i goes to lane i % LANES), then a halving tree over the
+#: lanes, so that every level, thread count and device adds in the same order.
+LANES = 32
+
+
+def _to_float32(value: float) -> float:
+    return struct.unpack("f", struct.pack("f", value))[0]
+
+
+def _split(value: float, double: bool) -> tuple[float, float]:
+    """value as high + low; in float64 the constant is the double itself and low is 0."""
+    high = value if double else _to_float32(value)
+    return high, value - high if double else _to_float32(value - high)
+
+
+def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
+    """Name -> value, each exactly representable in the format."""
+    table = coefficients.FLOAT64 if double else coefficients.FLOAT32
+    selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
+    selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
+    return {
+        "EXP": table["exp"],
+        "LOG2E": table["log2e"],
+        "LN2_HIGH": table["ln2_high"],
+        "LN2_LOW": table["ln2_low"],
+        # Adding it to |v| < 2^22 (2^51) rounds v to an integer in the low bits of the significand.
+        "SHIFT": 1.5 * 2.0 ** (52 if double else 23),
+        # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number.
+        "DOWN": 2.0 ** (-512 if double else -64),
+        "EXP_FLOOR": -1000.0 if double else -130.0,
+        # e^x - 1 is -1 from here on.
+        "EXPM1_FLOOR": -40.0 if double else -18.0,
+        "LARGEST": sys.float_info.max if double else (2.0 - 2.0**-23) * 2.0**127,
+        # tanh(x) rounds to x below.
+        "TANH_LINEAR": 2.0 ** (-28 if double else -13),
+        "SELU_SCALE": selu_scale,
+        "SELU_SCALE_LOW": selu_scale_low,
+        "SELU_SCALE_ALPHA": selu_scale_alpha,
+        "SELU_SCALE_ALPHA_LOW": selu_scale_alpha_low,
+    }

@@ -1,0 +1,63 @@
+"""Docstrings of the public functions, drawn from the records."""
+
+from __future__ import annotations
+
+from kernels.activations import Activation
+
+_SUMMARY = {
+    "value": "y = {formula}",
+    "derivative": "dy/dx = {derivative_formula}",
+    "backward": "grad_output * dy/dx, with dy/dx = {derivative_formula}",
+    "backward_from_output": "grad_output * dy/dx from the output y = f(x), with dy/dx = {derivative_formula}",
+    "value_and_derivative": "y = {formula} and dy/dx = {derivative_formula}, in one pass",
+    "backward_parameters": "Gradient of {learnable}: the sum of grad_output * dy/d{learnable}",
+    "jacobian": "The matrix dy_i/dx_j of every row, of shape (..., n, n)",
+}
+
+_ARRAYS = """
+x (and grad_output, y): a scalar, a list or an array of any shape, stride and byte order. float16, bfloat16, float32 and
+float64 keep their dtype; integers and booleans compute in float64. The result has x's shape; `out` takes it without an
+allocation and may be x itself."""
+
+_ERRORS = """
+TypeError: a dtype that is not accepted (longdouble, complex, object, string), an unknown keyword.
+ValueError: a ragged list, an `out` of another shape or dtype or read-only, a grad_output that does not fit."""
+
+
+def docstring(record: Activation, form: str) -> str:
+    """What a form computes, what it takes, how exact it is, and where it comes from."""
+    summary = _SUMMARY[form].format(
+        formula=record.formula,
+        derivative_formula=record.derivative_formula,
+        learnable=record.learnable.name if record.learnable else "",
+    )
+    parts = [summary, _ARRAYS, *_parameters(record), *_facts(record, form), _ERRORS, f"\nSource: {record.reference}."]
+    return "\n".join(parts)
+
+
+def _parameters(record: Activation) -> list[str]:
+    lines = [
+        f"{p.name} (default {'none: required' if p.default is None else p.default}): {p.meaning}."
+        for p in record.parameters
+    ]
+    if not record.elementwise:
+        lines.append("axis (default -1): the axis along which the rows lie.")
+    return ["", *lines] if lines else []
+
+
+def _facts(record: Activation, form: str) -> list[str]:
+    formula = {"value": "value", "backward_from_output": "derivative_from_output"}.get(form, "derivative")
+    bounds = record.ulp.get(formula)
+    facts = [f"\nRange of f: [{record.range[0]:g}, {record.range[1]:g}]."] if form == "value" else []
+    if bounds:
+        facts.append(
+            f"Largest error in ULP, compiled backends: float32 {bounds.float32:g}, float64 {bounds.float64:g}, "
+            f"float32 of the accurate class {bounds.accurate:g}."
+        )
+    if record.kinks and form != "value":
+        facts.append("At a kink: " + "; ".join(f"f'({k.at:g}) = {k.derivative}" for k in record.kinks) + ".")
+    if record.special:
+        column = "derivative" if formula == "derivative" else "value"
+        pairs = "; ".join(f"{s.x:g} -> {getattr(s, column):.9g}" for s in record.special)
+        facts.append(f"Special values of {'dy/dx' if column == 'derivative' else 'y'}: {pairs}; NaN -> NaN.")
+    return facts

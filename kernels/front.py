@@ -1,0 +1,365 @@
+"""The one Python place between a caller and a backend's kernel: what is accepted, what comes back.
+
+A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the input
+rules allow, checks everything before anything is written, and hands contiguous, aligned, native float32 or float64 arrays
+to the backend's kernel: the whole array where it is such an array, else blocks gathered, cast and scattered by
+``numpy.nditer``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from kernels.activations import Activation, Parameter
+
+#: Elements of a block for arrays that need a cast or a gather.
+BLOCK = 8192
+#: Parameter gradients add up blocks of this many products, each by NumPy's pairwise sum, then the blocks' sums.
+SUM_BLOCK = 4096
+
+ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
+
+#: form -> names of its array arguments
+INPUTS = {
+    "backward": ("grad_output", "x"),
+    "backward_from_output": ("grad_output", "y"),
+    "backward_parameters": ("grad_output", "x"),
+}
+
+
+# ---------------------------------------------------------------- what is accepted
+def as_array(value: Any, name: str) -> np.ndarray:
+    """``value`` as an array of an accepted dtype; TypeError or ValueError say what was given and what is accepted."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; give x.filled(value) or x.data")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array ({error}); accepted are {ACCEPTED}") from None
+    if not is_accepted(array.dtype):
+        raise TypeError(f"{name} has dtype {array.dtype}; accepted are {ACCEPTED}")
+    return array
+
+
+def is_accepted(dtype: np.dtype) -> bool:
+    """Whether arrays of this dtype are computed."""
+    return dtype.kind in "biu" or dtype.char in "efd" or dtype.name == "bfloat16"
+
+
+def floating(dtype: np.dtype) -> np.dtype:
+    """The dtype of the result: floating dtypes stay (in native order), integers and booleans give float64."""
+    return np.dtype(np.float64) if dtype.kind in "biu" else dtype.newbyteorder("=")
+
+
+def compute_dtype(dtype: np.dtype) -> type:
+    """float64 computes in float64, everything narrower in float32."""
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise unless ``out`` can take a result of this shape and dtype."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, given {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out has the wrong shape: expected {shape}, given {out.shape}")
+    if out.dtype.newbyteorder("=") != dtype:
+        raise ValueError(f"out has the wrong dtype: expected {dtype}, given {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only: give a writeable array")
+
+
+def common_dtype(arrays: Sequence[np.ndarray], given: Sequence[Any]) -> np.dtype:
+    """The result's dtype; Python scalars are weak, as everywhere in NumPy."""
+    if len(arrays) == 1:
+        return floating(arrays[0].dtype)
+    kept = [a.dtype for a, v in zip(arrays, given, strict=True) if type(v) not in (int, float, bool)]
+    dtypes = [floating(d) for d in kept] or [np.dtype(np.float64)]
+    return dtypes[0] if all(d == dtypes[0] for d in dtypes) else np.result_type(*dtypes)
+
+
+def scalar_parameter(value: Any, parameter: Parameter, dtype: np.dtype) -> float:
+    """A parameter's value, rounded to the array's dtype."""
+    array = np.asarray(value)
+    if array.size != 1 or not is_accepted(array.dtype):
+        kind = f"an array of shape {array.shape}" if array.ndim else type(value).__name__
+        raise TypeError(f"{parameter.name} must be a real number, given {kind}")
+    return float(array.reshape(()).astype(dtype))
+
+
+def array_parameter(value: Any, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A parameter array laid out against x: 1-d per channel (axis 1), or as many axes as x."""
+    weight = as_array(value, parameter.name).astype(dtype, copy=False)
+    if weight.ndim == 1 and x.ndim > 1 and weight.size == x.shape[1]:
+        return weight.reshape((1, -1) + (1,) * (x.ndim - 2))
+    if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
+        return weight
+    raise ValueError(
+        f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a scalar, one "
+        "value a channel (axis 1), or as many axes as x, each of length 1 or x's"
+    )
+
+
+# ---------------------------------------------------------------- running a kernel over any array
+def is_plain(array: np.ndarray, dtype: type) -> bool:
+    """Whether a kernel can take the array's memory as it is."""
+    flags = array.flags
+    return array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned
+
+
+def clash(out: np.ndarray, source: np.ndarray) -> bool:
+    """Whether they share memory without being the very same elements."""
+    same = (
+        out.__array_interface__["data"][0] == source.__array_interface__["data"][0]
+        and out.shape == source.shape
+        and out.strides == source.strides
+    )
+    return not same and np.may_share_memory(out, source)
+
+
+def run_elementwise(kernel: Callable, inputs: Sequence, outs: Sequence, params: Sequence, compute: type) -> None:
+    """``kernel`` over all elements of ``inputs`` into ``outs``; a parameter is a float or an array that fits x."""
+    arrays = [p for p in params if isinstance(p, np.ndarray)]
+    plain = not arrays and all(is_plain(a, compute) for a in (*inputs, *outs))
+    if plain and not any(clash(out, source) for out in outs for source in inputs):
+        flat = [out.reshape(-1) for out in outs]
+        kernel(*(a.reshape(-1) for a in inputs), *params, out=flat[0] if len(flat) == 1 else tuple(flat))
+        return
+    operands = [*inputs, *(np.broadcast_to(a, inputs[-1].shape) for a in arrays), *outs]
+    readers = len(operands) - len(outs)
+    flags = [["readonly", "contig", "aligned", "nbo", "overlap_assume_elementwise"]] * readers
+    flags += [["writeonly", "contig", "aligned", "nbo", "overlap_assume_elementwise"]] * len(outs)
+    blocks = np.nditer(
+        operands,
+        flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
+        op_flags=flags,
+        op_dtypes=[compute] * len(operands),
+        casting="unsafe",
+        buffersize=BLOCK,
+    )
+    with blocks:
+        for block in blocks:
+            run_block(kernel, block, len(inputs), len(outs), params)
+
+
+def run_block(kernel: Callable, block: tuple, inputs: int, outs: int, params: Sequence) -> None:
+    """One block of nditer: inputs, parameter arrays, outputs."""
+    arrays = iter(block[inputs : len(block) - outs])
+    values = [next(arrays) if isinstance(p, np.ndarray) else p for p in params]
+    results = block[len(block) - outs :]
+    kernel(*block[:inputs], *values, out=results[0] if outs == 1 else results)
+
+
+# ---------------------------------------------------------------- the callables
+class Form:
+    """One form of one activation from one backend."""
+
+    def __init__(self, record: Activation, form: str, kernel_for: Callable[[str, type], Callable], origin: tuple):
+        """``kernel_for(form, dtype)`` is the backend's kernel; ``origin`` are the arguments of ``kernels.get``."""
+        self.record = record
+        self.form = form
+        self.kernel_for = kernel_for
+        self.origin = origin
+        self.__name__ = record.name if form == "value" else form
+        self.__qualname__ = record.name if form == "value" else f"{record.name}.{form}"
+        self.__signature__ = signature(record, form)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        inputs, params, keywords = self._bind(args, kwargs)
+        arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
+        if len(arrays) == 2:
+            arrays[0] = self._fit_gradient(arrays[0], arrays[1])
+        dtype = common_dtype(arrays, inputs)
+        result = self._compute(arrays, dtype, params, keywords)
+        return self._in_kind(result, inputs[-1], keywords)
+
+    def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
+        shape = arrays[-1].shape
+        values = self._parameters(params, arrays[-1], dtype)
+        pair = self.form == "value_and_derivative"
+        outs = self._outputs(keywords["out"], shape, dtype, 2 if pair else 1)
+        compute = compute_dtype(dtype)
+        if arrays[-1].size:
+            run_elementwise(self.kernel_for(self.form, compute), arrays, outs, values, compute)
+        return tuple(outs) if pair else outs[0]
+
+    def _parameters(self, params: tuple, x: np.ndarray, dtype: np.dtype) -> list:
+        values = []
+        for parameter, value in zip(self.record.parameters, params, strict=True):
+            if parameter.broadcasts and np.size(value) != 1:
+                values.append(array_parameter(value, parameter, x, dtype))
+                continue
+            number = scalar_parameter(value, parameter, dtype)
+            if self.form == "backward_from_output" and parameter.nonnegative_from_output and not number >= 0:
+                raise ValueError(
+                    f"{self.record.name}.backward_from_output needs {parameter.name} >= 0, given {number}: below 0 the "
+                    "output does not tell the input's sign; use backward"
+                )
+            values.append(number)
+        return values
+
+    def _outputs(self, out: Any, shape: tuple, dtype: np.dtype, count: int) -> list[np.ndarray]:
+        if out is None:
+            return [np.empty(shape, dtype) for _ in range(count)]
+        outs = [out] if count == 1 else out
+        if not isinstance(outs, (tuple, list)) or len(outs) != count:
+            raise TypeError(f"out must be a pair of arrays, given {type(out).__name__}")
+        for one in outs:
+            check_out(one, shape, dtype)
+        if count == 2 and np.may_share_memory(*outs):
+            raise ValueError("the two outputs share memory: give two separate arrays")
+        return list(outs)
+
+    def _fit_gradient(self, gradient: np.ndarray, x: np.ndarray) -> np.ndarray:
+        try:
+            return np.broadcast_to(gradient, x.shape)
+        except ValueError:
+            raise ValueError(
+                f"grad_output of shape {gradient.shape} does not fit {self.input_names[1]} of shape {x.shape}"
+            ) from None
+
+    def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
+        """(array arguments, parameters, keyword-only arguments)."""
+        try:
+            bound = self.__signature__.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.__qualname__}: {error}; accepted is {self.__qualname__}{self.__signature__}") from None
+        bound.apply_defaults()
+        arguments = dict(bound.arguments)
+        inputs = tuple(arguments.pop(name) for name in self.input_names)
+        params = tuple(arguments.pop(parameter.name) for parameter in self.record.parameters)
+        return inputs, params, arguments
+
+    def _in_kind(self, result: Any, given: Any, keywords: dict) -> Any:
+        """The result as the caller's kind: NumPy scalars for scalars; Python's own for the python backend."""
+        if keywords.get("out") is not None:
+            return result
+        if isinstance(result, tuple):
+            return tuple(self._in_kind(one, given, keywords) for one in result)
+        if self.origin[1].startswith("python") and not isinstance(given, (np.ndarray, np.generic)):
+            return result.tolist()
+        return result[()] if isinstance(result, np.ndarray) and result.ndim == 0 else result
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return INPUTS.get(self.form, ("x",))
+
+    def __reduce__(self) -> tuple:
+        return restore, (*self.origin, self.form)
+
+    def __repr__(self) -> str:
+        _, backend, accuracy = self.origin
+        return f"<activation {self.__qualname__}{self.__signature__} from {backend}, {accuracy}>"
+
+
+class RowForm(Form):
+    """A form of a function of whole rows: ``axis`` says along which axis they lie."""
+
+    def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> np.ndarray:
+        x = np.atleast_1d(arrays[-1])
+        axis = normalize_axis_index(keywords["axis"], x.ndim)
+        compute = compute_dtype(dtype)
+        rows = [self._rows(np.atleast_1d(a), axis, compute) for a in arrays]
+        if self.form == "jacobian":
+            return self._jacobian(rows[0], np.moveaxis(x, axis, -1).shape, dtype, compute)
+        out = self._outputs(keywords["out"], arrays[-1].shape, dtype, 1)[0]
+        if x.size == 0:
+            return out
+        moved = np.moveaxis(out.reshape(x.shape) if out.ndim == 0 else out, axis, -1)
+        direct = is_plain(moved, compute) and not any(clash(moved.reshape(r.shape), r) for r in rows)
+        target = moved.reshape(rows[0].shape) if direct else np.empty(rows[0].shape, compute)
+        self.kernel_for(self.form, compute)(*rows, out=target)
+        if not direct:
+            np.copyto(moved, target.reshape(moved.shape), casting="unsafe")
+        return out
+
+    def _rows(self, array: np.ndarray, axis: int, compute: type) -> np.ndarray:
+        """The rows as a plain 2-d array, without a copy where the memory allows."""
+        moved = np.moveaxis(array, axis, -1)
+        count = moved.size // moved.shape[-1] if moved.shape[-1] else 0
+        plain = np.require(moved, compute, ["C", "A"])
+        return plain.reshape(count, moved.shape[-1])
+
+    def _jacobian(self, rows: np.ndarray, shape: tuple, dtype: np.dtype, compute: type) -> np.ndarray:
+        result = np.empty((*shape, shape[-1]), compute)
+        if result.size:
+            self.kernel_for("jacobian", compute)(rows, out=result.reshape(-1, shape[-1], shape[-1]))
+        return result.astype(dtype, copy=False)
+
+
+class ParameterForm(Form):
+    """The gradient of a learnable parameter: sum of grad_output * df/dparameter, computed in float64, rounded once."""
+
+    def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
+        gradient, x = arrays
+        (value,) = self._parameters(params, x, dtype)
+        kernel = self.kernel_for("parameter_derivative", np.float64)
+        if isinstance(value, np.ndarray):
+            return self._per_weight(kernel, gradient, x, value, np.shape(params[0])).astype(dtype)
+        total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
+        return np.asarray(total).astype(dtype).reshape(np.shape(params[0]))
+
+    def _per_weight(self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray, shape: tuple) -> np.ndarray:
+        products = np.empty(x.shape, np.float64)
+        run_elementwise(kernel, [x], [products], [weight], np.float64)
+        np.multiply(products, g, out=products)
+        axes = tuple(i for i, (w, n) in enumerate(zip(weight.shape, x.shape, strict=True)) if w == 1 and n != 1)
+        return np.add.reduce(products, axis=axes, keepdims=True).reshape(shape)
+
+
+def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value: float) -> float:
+    """sum(gradient * df/dparameter) in float64, in an order that depends on the length alone."""
+    sums = []
+    for start in range(0, x.size, SUM_BLOCK):
+        block = x[start : start + SUM_BLOCK].astype(np.float64)
+        derivative = kernel(block, value, out=np.empty_like(block))
+        derivative *= gradient[start : start + SUM_BLOCK]
+        sums.append(np.add.reduce(derivative))
+    return float(np.add.reduce(np.array(sums)))
+
+
+class Missing:
+    """A form that a function does not have: calling it says which forms there are."""
+
+    def __init__(self, record: Activation, form: str):
+        self.record = record
+        self.form = form
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        kind = "a function of whole rows" if not self.record.elementwise else "elementwise"
+        raise TypeError(
+            f"{self.record.name} has no {self.form}: it is {kind}; it has {', '.join(self.record.forms[1:])}"
+        )
+
+
+def signature(record: Activation, form: str) -> inspect.Signature:
+    """The call signature of a form: arrays, then parameters, then keyword-only axis and out."""
+    either = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    only = inspect.Parameter.KEYWORD_ONLY
+    arguments = [inspect.Parameter(name, either) for name in INPUTS.get(form, ("x",))]
+    for parameter in record.parameters:
+        default = inspect.Parameter.empty if parameter.default is None else parameter.default
+        arguments.append(inspect.Parameter(parameter.name, either, default=default))
+    if not record.elementwise:
+        arguments.append(inspect.Parameter("axis", only, default=-1))
+    if form not in ("jacobian", "backward_parameters"):
+        arguments.append(inspect.Parameter("out", only, default=None))
+    return inspect.Signature(arguments)
+
+
+def form_class(record: Activation, form: str) -> type[Form]:
+    if not record.elementwise:
+        return RowForm
+    return ParameterForm if form == "backward_parameters" else Form
+
+
+def restore(name: str, backend: str, accuracy: str, form: str) -> Any:
+    """Unpickle: the very object that ``kernels.get`` gives."""
+    from kernels.backends import get
+
+    function = get(name, backend, accuracy=accuracy)
+    return function if form == "value" else getattr(function, form)

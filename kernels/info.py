@@ -1,0 +1,33 @@
+"""``python -m kernels.info``: machine, levels, threads and the state of each backend."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from kernels.machine import info
+
+
+def show(facts: dict, indent: str = "") -> None:
+    for key, value in facts.items():
+        if isinstance(value, dict) and value:
+            print(f"{indent}{key}:")
+            show(value, indent + "  ")
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"{indent}{key}: {'yes' if text is None and indent else text}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m kernels.info", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    facts = info()
+    if arguments.json:
+        print(json.dumps(facts, indent=1))
+    else:
+        show(facts)
+
+
+if __name__ == "__main__":
+    main()

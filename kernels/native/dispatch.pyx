@@ -1,0 +1,511 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The fast call path: from a Python call straight to a kernel's address, through the block pipeline, over threads.
+
+A ``Plan`` holds, for each dtype, the addresses to use from which size on. A ``FastForm`` is the callable that users see: an
+exact, C-contiguous float32 or float64 array goes to the plan in C, anything else to ``general``, a Python function.
+"""
+import os
+
+cimport cython
+cimport numpy as cnp
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cython.parallel cimport prange
+from libc.stdint cimport intptr_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define KERNELS_OPENMP 1
+    #else
+    #define KERNELS_OPENMP 0
+    #define omp_get_max_threads() 1
+    #endif
+
+    static void kernels_enable_vectorcall(PyTypeObject *type, Py_ssize_t offset) {
+        type->tp_vectorcall_offset = offset;
+        type->tp_call = PyVectorcall_Call;
+        type->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified(type);
+    }
+    """
+    const int KERNELS_OPENMP
+    int omp_get_max_threads() nogil
+    void kernels_enable_vectorcall(type cls, Py_ssize_t offset)
+    ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
+    Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
+
+ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params) noexcept nogil
+
+cdef enum:
+    #: Elements of a block: three float64 blocks and what they are read from stay in a 32 KB first-level cache.
+    BLOCK = 1024
+    MAX_SEGMENTS = 8
+    MAX_PARAMETERS = 4
+    #: Below, releasing the GIL costs more than it gives.
+    RELEASE_GIL_FROM = 8192
+    FLOAT32 = 0
+    FLOAT64 = 1
+
+cdef enum Kind:
+    SINGLE = 0  # x -> out
+    PRODUCT = 1  # g, x -> g * kernel(x)
+    PAIR = 2  # x -> out, out2
+    ROW = 3  # rows of x -> rows of out
+    ROW_GRADIENT = 4  # g, y -> out, row by row
+    ROW_BACKWARD = 5  # g, x -> out, row by row
+
+KINDS = {
+    "value": SINGLE,
+    "derivative": SINGLE,
+    "parameter_derivative": SINGLE,
+    "backward": PRODUCT,
+    "backward_from_output": PRODUCT,
+    "value_and_derivative": PAIR,
+    "row value": ROW,
+    "row backward_from_output": ROW_GRADIENT,
+    "row backward": ROW_BACKWARD,
+}
+
+cdef struct Segment:
+    intptr_t start  # used from this many elements on
+    Kernel kernel
+    Kernel second
+    int threads  # 0: as many as allowed
+
+cdef struct Table:
+    int count
+    bint wide  # float32 computed in float64
+    Kernel widen
+    Kernel narrow
+    Kernel multiply
+    Segment segments[MAX_SEGMENTS]
+    double params[MAX_PARAMETERS]  # room for the default parameters, in the compute type
+
+cdef struct Task:
+    Kind kind
+    bint wide
+    bint aliased  # an output is an input: read each block before it is written
+    bint each  # one parameter an element
+    int itemsize
+    intptr_t n  # elements, or rows
+    intptr_t row
+    Kernel kernel
+    Kernel second
+    Kernel widen
+    Kernel narrow
+    Kernel multiply
+    const char *x
+    const char *g
+    char *out
+    char *out2
+    const char *params
+
+# ---------------------------------------------------------------- threads
+cdef int allowed_threads = 1
+cdef bint in_forked_child = False
+
+
+def set_num_threads(int n):
+    """Use at most n threads a call; ValueError if n < 1."""
+    global allowed_threads
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, given {n}")
+    allowed_threads = n
+
+
+def get_num_threads():
+    """Threads that a call may use: 1 without OpenMP and in a forked child, where OpenMP would hang."""
+    return usable_threads()
+
+
+def has_openmp():
+    """Whether this module was built with OpenMP."""
+    return bool(KERNELS_OPENMP)
+
+
+cdef inline int usable_threads() noexcept nogil:
+    if in_forked_child or not KERNELS_OPENMP:
+        return 1
+    return min(allowed_threads, omp_get_max_threads())
+
+
+def _after_fork():
+    global in_forked_child
+    in_forked_child = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+# ---------------------------------------------------------------- the block pipeline
+cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept nogil:
+    """Elements start to stop of an elementwise task, in one thread."""
+    cdef double source[BLOCK]
+    cdef double result[BLOCK]
+    cdef double extra[BLOCK]
+    cdef intptr_t position = start
+    cdef intptr_t m, offset
+    cdef const char *x
+    cdef const char *params = task.params
+    cdef char *out
+    if task.kind == SINGLE and not task.wide and not task.aliased:
+        offset = start * task.itemsize
+        params = params + offset if task.each else params
+        task.kernel(task.x + offset, task.out + offset, stop - start, params)
+        return
+    while position < stop:
+        m = min(<intptr_t>BLOCK, stop - position)
+        offset = position * task.itemsize
+        x = task.x + offset
+        if task.each:
+            params = task.params + offset
+            if task.wide:
+                task.widen(params, extra, m, NULL)
+                params = <const char *>extra
+        if task.wide:
+            task.widen(x, source, m, NULL)
+            x = <const char *>source
+        elif task.aliased:
+            memcpy(source, x, m * task.itemsize)
+            x = <const char *>source
+        out = <char *>result if task.wide or task.aliased else task.out + offset
+        task.kernel(x, out, m, params)
+        if task.kind == PRODUCT:
+            if task.wide:
+                task.widen(task.g + offset, extra, m, NULL)
+                task.multiply(extra, out, m, NULL)
+            else:
+                task.multiply(task.g + offset, out, m, NULL)
+        store(task, out, task.out + offset, m)
+        if task.kind == PAIR:
+            out = <char *>result if task.wide or task.aliased else task.out2 + offset
+            task.second(x, out, m, params)
+            store(task, out, task.out2 + offset, m)
+        position += m
+
+
+cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
+    if task.wide:
+        task.narrow(result, out, m, NULL)
+    elif task.aliased:
+        memcpy(out, result, m * task.itemsize)
+
+
+cdef void run_rows(const Task *task, intptr_t first, intptr_t last, double *scratch) noexcept nogil:
+    """Rows first to last; scratch has room for three rows of float64, or is NULL where none is needed."""
+    cdef intptr_t size = task.row * task.itemsize
+    cdef intptr_t r
+    cdef double *middle = scratch + task.row
+    cdef double *gradient = scratch + 2 * task.row
+    cdef const char *x
+    cdef const char *g
+    cdef char *out
+    for r in range(first, last):
+        x = task.x + r * size
+        out = <char *>middle if task.wide else task.out + r * size
+        g = NULL
+        if task.kind != ROW:
+            g = task.g + r * size
+        if task.wide:
+            task.widen(x, scratch, task.row, NULL)
+            x = <const char *>scratch
+            if g != NULL:
+                task.widen(g, gradient, task.row, NULL)
+                g = <const char *>gradient
+        if task.kind == ROW:
+            task.kernel(x, out, task.row, NULL)
+        elif task.kind == ROW_GRADIENT:
+            task.second(x, out, task.row, g)
+        else:
+            task.kernel(x, middle, task.row, NULL)
+            task.second(<const char *>middle, out, task.row, g)
+        if task.wide:
+            task.narrow(middle, task.out + r * size, task.row, NULL)
+
+
+cdef int run(const Task *task, int threads) except -1 nogil:
+    """The whole task over that many threads; MemoryError if a row's scratch can't be had, before anything is written."""
+    cdef bint rows = task.kind >= ROW
+    cdef intptr_t size = 0
+    cdef double *scratch = NULL
+    cdef intptr_t share, k
+    cdef int workers = threads
+    if task.n < workers:
+        workers = <int>task.n if task.n > 0 else 1
+    if rows and (task.wide or task.kind == ROW_BACKWARD):
+        size = 3 * task.row
+        scratch = <double *>malloc(workers * size * sizeof(double) + 1)
+        if scratch == NULL:
+            raise MemoryError(f"no memory for {workers} x {size} numbers of scratch")
+    # Shares are whole blocks, so that every thread but the last writes whole cache lines.
+    share = (task.n + workers - 1) // workers
+    if not rows:
+        share = (share + BLOCK - 1) // BLOCK * BLOCK
+    if workers == 1:
+        run_share(task, 0, share, scratch, size)
+    else:
+        for k in prange(workers, num_threads=workers, schedule="static", chunksize=1):
+            run_share(task, k, share, scratch, size)
+    free(scratch)
+    return 0
+
+
+cdef void run_share(const Task *task, intptr_t k, intptr_t share, double *scratch, intptr_t size) noexcept nogil:
+    cdef intptr_t first = min(k * share, task.n)
+    cdef intptr_t last = min(first + share, task.n)
+    if task.kind >= ROW:
+        run_rows(task, first, last, scratch + k * size)
+    elif first < last:
+        run_blocks(task, first, last)
+
+
+# ---------------------------------------------------------------- plans
+cdef class Plan:
+    """The addresses of one form by dtype and size, and the pipeline around them."""
+
+    cdef Kind kind
+    cdef int parameters
+    cdef Table tables[2]
+    cdef Kernel each[2]
+    cdef Kernel each_second[2]
+    cdef object owners
+
+    def __init__(self, str kind, int parameters, bint accurate, dict tables, object owners=None):
+        """``tables``: "float32" and "float64" -> dict with "segments" [(start, kernel, second, threads)], the steps "widen",
+        "narrow", "multiply", optional "each" (kernel, second), and "defaults" (the parameters, or None if one is
+        required). ``owners`` is kept alive with the plan."""
+        if parameters > MAX_PARAMETERS:
+            raise ValueError(f"at most {MAX_PARAMETERS} parameters, given {parameters}")
+        self.kind = KINDS[kind]
+        self.parameters = parameters
+        self.owners = owners
+        self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
+        self._fill(&self.tables[FLOAT64], tables["float64"], False)
+        for index, name in enumerate(("float32", "float64")):
+            first, second = tables[name].get("each", (0, 0))
+            self.each[index] = <Kernel><uintptr_t>first
+            self.each_second[index] = <Kernel><uintptr_t>second
+
+    cdef int _fill(self, Table *table, dict source, bint wide) except -1:
+        segments = source["segments"]
+        if not 1 <= len(segments) <= MAX_SEGMENTS or segments[0][0] != 0:
+            raise ValueError(f"a table has 1 to {MAX_SEGMENTS} segments and the first starts at 0, given {segments}")
+        table.count = len(segments)
+        table.wide = wide
+        table.widen = <Kernel><uintptr_t>source["widen"]
+        table.narrow = <Kernel><uintptr_t>source["narrow"]
+        table.multiply = <Kernel><uintptr_t>source["multiply"]
+        for i, (start, kernel, second, threads) in enumerate(segments):
+            table.segments[i].start = start
+            table.segments[i].kernel = <Kernel><uintptr_t>kernel
+            table.segments[i].second = <Kernel><uintptr_t>second
+            table.segments[i].threads = threads
+        return 0
+
+    def call(self, tuple inputs, tuple outputs, object params):
+        """Run on prepared arrays: C-contiguous, aligned, native, one float dtype, one size (rows: one 2-d shape).
+
+        ``inputs`` is (x,) or (g, x); ``params`` is a contiguous array of the parameters in the compute dtype, or of one
+        parameter an element in the arrays' dtype. An output is a whole input or shares nothing with it.
+        """
+        cdef Task task
+        cdef cnp.ndarray x = inputs[len(inputs) - 1]
+        cdef cnp.ndarray p = params
+        cdef int index = FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else FLOAT32
+        cdef int threads
+        task.params = <const char *>cnp.PyArray_DATA(p)
+        task.each = self.parameters == 1 and cnp.PyArray_SIZE(p) == cnp.PyArray_SIZE(x) and cnp.PyArray_SIZE(p) != 1
+        threads = self.prepare(&task, index, inputs, outputs)
+        if task.each:
+            task.kernel = self.each[index]
+            task.second = self.each_second[index]
+        with nogil:
+            run(&task, threads)
+
+    cdef int prepare(self, Task *task, int index, tuple inputs, tuple outputs) except -1:
+        cdef cnp.ndarray x = inputs[len(inputs) - 1]
+        cdef cnp.ndarray g = inputs[0]
+        cdef cnp.ndarray out = outputs[0]
+        cdef cnp.ndarray out2 = outputs[len(outputs) - 1]
+        return self.prepare_raw(task, index, x, g, out, out2)
+
+    cdef int prepare_raw(self, Task *task, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out,
+                         cnp.ndarray out2) noexcept:
+        """Fill the task, all but its parameters; returns the number of threads."""
+        cdef Table *table = &self.tables[index]
+        cdef intptr_t size = cnp.PyArray_SIZE(x)
+        cdef int i = table.count - 1
+        cdef int threads
+        while table.segments[i].start > size:
+            i -= 1
+        task.kind = self.kind
+        task.wide = table.wide
+        task.itemsize = 8 if index == FLOAT64 else 4
+        task.kernel = table.segments[i].kernel
+        task.second = table.segments[i].second
+        task.widen = table.widen
+        task.narrow = table.narrow
+        task.multiply = table.multiply
+        task.x = <const char *>cnp.PyArray_DATA(x)
+        task.g = <const char *>cnp.PyArray_DATA(g)
+        task.out = <char *>cnp.PyArray_DATA(out)
+        task.out2 = <char *>cnp.PyArray_DATA(out2)
+        task.aliased = (
+            task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
+        )
+        if self.kind >= ROW:
+            task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
+            task.n = size // task.row if task.row else 0
+        else:
+            task.row = 0
+            task.n = size
+        threads = table.segments[i].threads
+        if threads == 1:
+            return 1
+        return min(threads, usable_threads()) if threads else usable_threads()
+
+
+# ---------------------------------------------------------------- the callable
+cdef inline int direct_dtype(object array) noexcept:
+    """FLOAT32 or FLOAT64 for an array that C can take as it is, else -1."""
+    cdef int number
+    if not cnp.PyArray_CheckExact(array):
+        return -1
+    if not (cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>array) and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>array)):
+        return -1
+    if cnp.PyArray_NDIM(<cnp.ndarray>array) == 0:
+        return -1
+    number = cnp.PyArray_TYPE(<cnp.ndarray>array)
+    return FLOAT32 if number == cnp.NPY_FLOAT else FLOAT64 if number == cnp.NPY_DOUBLE else -1
+
+
+cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
+    return cnp.PyArray_SAMESHAPE(a, b)
+
+
+cdef inline bint overlaps_partly(cnp.ndarray a, cnp.ndarray b) noexcept:
+    cdef char *first = <char *>cnp.PyArray_DATA(a)
+    cdef char *second = <char *>cnp.PyArray_DATA(b)
+    return first != second and first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)
+
+
+@cython.final
+cdef class FastForm:
+    """One form of one activation: callable, with the documentation and the other forms as attributes."""
+
+    cdef vectorcallfunc vectorcall
+    cdef Plan plan
+    cdef object general
+    cdef object default_params  # per dtype, or None where a parameter is required
+    cdef int inputs
+    cdef dict __dict__
+    cdef object __weakref__
+
+    def __cinit__(self):
+        self.vectorcall = call_form
+
+    def __init__(self, Plan plan, object general, tuple default_params):
+        """``default_params``: the parameters' defaults as arrays for float32 and float64 input, or () if one is required."""
+        self.plan = plan
+        self.general = general
+        self.default_params = default_params
+        self.inputs = 2 if plan.kind in (PRODUCT, ROW_GRADIENT, ROW_BACKWARD) else 1
+
+    def __call__(self, *args, **kwargs):
+        return self.general(*args, **kwargs)
+
+    def __reduce__(self):
+        return self.general.__reduce__()
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self):
+        return repr(self.general)
+
+    cdef bint takes(self, Py_ssize_t count, PyObject *kwnames) noexcept:
+        """Whether the call is x (or g, x), and at most out=."""
+        if count != self.inputs or self.plan.kind == PAIR or not self.default_params:
+            return False
+        if kwnames == NULL:
+            return True
+        return PyTuple_GET_SIZE(<tuple>kwnames) == 1 and <object>PyTuple_GET_ITEM(<tuple>kwnames, 0) is OUT
+
+
+cdef str OUT = "out"
+
+
+cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, PyObject *kwnames):
+    cdef FastForm form = <FastForm>callable_
+    cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
+    cdef cnp.ndarray x, g, out
+    cdef int index
+    if form.takes(count, kwnames):
+        index = direct_dtype(<object>args[count - 1])
+        if index >= 0:
+            x = <cnp.ndarray>args[count - 1]
+            g = x
+            if count == 2:
+                if direct_dtype(<object>args[0]) != index or not same_shape(<cnp.ndarray>args[0], x):
+                    return call_general(form, args, count, kwnames)
+                g = <cnp.ndarray>args[0]
+            if kwnames == NULL or <object>args[count] is None:
+                out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+            elif (
+                direct_dtype(<object>args[count]) == index
+                and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>args[count])
+                and same_shape(<cnp.ndarray>args[count], x)
+                and not overlaps_partly(<cnp.ndarray>args[count], x)
+                and not overlaps_partly(<cnp.ndarray>args[count], g)
+            ):
+                out = <cnp.ndarray>args[count]
+            else:
+                return call_general(form, args, count, kwnames)
+            run_direct(form, index, x, g, out)
+            return out
+    return call_general(form, args, count, kwnames)
+
+
+cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out) except -1:
+    cdef Task task
+    cdef int threads = form.plan.prepare_raw(&task, index, x, g, out, out)
+    task.each = False
+    task.params = <const char *>cnp.PyArray_DATA(<cnp.ndarray>(<tuple>form.default_params)[index])
+    if cnp.PyArray_SIZE(x) < RELEASE_GIL_FROM:
+        run(&task, 1)
+    else:
+        with nogil:
+            run(&task, threads)
+    return 0
+
+
+cdef object call_general(FastForm form, PyObject *const *args, Py_ssize_t count, PyObject *kwnames):
+    """The same call, as Python."""
+    cdef Py_ssize_t i
+    positional = tuple([<object>args[i] for i in range(count)])
+    named = {}
+    if kwnames != NULL:
+        for i in range(PyTuple_GET_SIZE(<tuple>kwnames)):
+            named[(<tuple>kwnames)[i]] = <object>args[count + i]
+    return form.general(*positional, **named)
+
+
+def _install():
+    probe = FastForm.__new__(FastForm)
+    cdef char *start = <char *><PyObject *>probe
+    kernels_enable_vectorcall(FastForm, <char *>&(<FastForm>probe).vectorcall - start)
+
+
+_install()

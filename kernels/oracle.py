@@ -1,0 +1,238 @@
+"""Arbitrary-precision formulas: the judge of every backend, written from the mathematics with mpmath.
+
+Functions are named as in every formula text, take Python floats (or mpf), parameters after x, and return an mpf that is
+exact far beyond float64: no formula here subtracts nearly equal numbers, except at a true root. Infinities give the
+mathematical limit, NaN gives NaN; the sign of a zero is not judged. The constants of selu are the doubles nearest to
+``scale`` and to the product of the doubles ``scale`` and ``alpha``, as in all texts.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+import mpmath
+import numpy as np
+
+from kernels.activations import Activation
+from kernels.backends import texts
+
+#: A context of its own, so that nobody's mpmath precision changes ours, nor ours theirs.
+mp = mpmath.mp.clone()
+mp.prec = 400
+
+#: Enough bits to hold any sum of products of two doubles, 2^-2148 to 2^2048, exactly.
+EXACT_PRECISION = 4500
+
+SELU_SCALE = 1.0507009873554804934
+SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+
+
+def lookup(record: Activation, formula_name: str) -> Callable:
+    """The formula of that name, "relu_derivative", or by its part alone: "value", "derivative", ..."""
+    if formula_name == "value":
+        name = record.name
+    elif formula_name.startswith(record.name):
+        name = formula_name
+    else:
+        name = f"{record.name}_{formula_name}"
+    return texts.find(sys.modules[__name__], name)
+
+
+def ulp_error(got: float, exact: mpmath.mpf, dtype: type) -> float:
+    """The error of ``got`` in units in the last place of ``exact``.
+
+    An ``exact`` that rounds beyond the largest number counts as infinite. Where it is smaller, an infinite ``got``
+    counts as the next power of two. NaN is right only for NaN.
+    """
+    got, exact, info = float(got), mp.mpf(exact), np.finfo(dtype)
+    if math.isnan(got) or mp.isnan(exact):
+        return 0.0 if math.isnan(got) and mp.isnan(exact) else math.inf
+    infinity = mp.ldexp(1, int(info.maxexp))
+    overflows = abs(exact) >= infinity - mp.ldexp(1, int(info.maxexp) - info.nmant - 2)
+    if math.isinf(got) and overflows and (got > 0) == (exact > 0):
+        return 0.0
+    if mp.isinf(exact):
+        return math.inf
+    number = mp.mpf(got) if math.isfinite(got) else mp.sign(got) * infinity
+    exponent = mp.mag(exact) - 1 if exact else int(info.minexp)
+    exponent = min(max(exponent, int(info.minexp)), int(info.maxexp) - 1)
+    return float(mp.ldexp(abs(number - exact), int(info.nmant - exponent)))
+
+
+def _formula(function: Callable) -> Callable:
+    """A formula over mpf, given any numbers; NaN in is NaN out."""
+
+    @functools.wraps(function)
+    def exact(x: float, *parameters: float) -> mpmath.mpf:
+        x = mp.mpf(x)
+        return x if mp.isnan(x) else mp.mpf(function(x, *map(mp.mpf, parameters)))
+
+    return exact
+
+
+def _product(a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    """a * b, where 0 times infinity is the limit 0."""
+    return a * b if a and b else mp.zero
+
+
+# ---------------------------------------------------------------- relu, leaky_relu, prelu
+@_formula
+def relu(x):
+    return max(x, 0)
+
+
+@_formula
+def relu_derivative(x):
+    return x > 0
+
+
+@_formula
+def relu_derivative_from_output(y):
+    return y > 0
+
+
+@_formula
+def leaky_relu(x, negative_slope):
+    return x if x > 0 else negative_slope * x
+
+
+@_formula
+def leaky_relu_derivative(x, negative_slope):
+    return 1 if x > 0 else negative_slope
+
+
+@_formula
+def leaky_relu_derivative_from_output(y, negative_slope):
+    return 1 if y > 0 else negative_slope
+
+
+@_formula
+def prelu(x, weight):
+    return x if x > 0 else weight * x
+
+
+@_formula
+def prelu_derivative(x, weight):
+    return 1 if x > 0 else weight
+
+
+@_formula
+def prelu_parameter_derivative(x, weight):
+    return 0 if x > 0 else x
+
+
+# ---------------------------------------------------------------- elu, selu
+@_formula
+def elu(x, alpha):
+    return x if x > 0 else alpha * mp.expm1(x)
+
+
+@_formula
+def elu_derivative(x, alpha):
+    return 1 if x > 0 else alpha * mp.exp(x)
+
+
+@_formula
+def elu_derivative_from_output(y, alpha):
+    return 1 if y > 0 else y + alpha
+
+
+@_formula
+def selu(x):
+    return SELU_SCALE * x if x > 0 else SELU_SCALE_ALPHA * mp.expm1(x)
+
+
+@_formula
+def selu_derivative(x):
+    return SELU_SCALE if x > 0 else SELU_SCALE_ALPHA * mp.exp(x)
+
+
+@_formula
+def selu_derivative_from_output(y):
+    return SELU_SCALE if y > 0 else y + SELU_SCALE_ALPHA
+
+
+# ---------------------------------------------------------------- sigmoid, tanh
+@_formula
+def sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+@_formula
+def sigmoid_derivative(x):
+    return sigmoid(x) * sigmoid(-x)
+
+
+@_formula
+def sigmoid_derivative_from_output(y):
+    return y * (1 - y)
+
+
+@_formula
+def tanh(x):
+    return mp.tanh(x)
+
+
+@_formula
+def tanh_derivative(x):
+    return 1 / mp.cosh(x) ** 2
+
+
+@_formula
+def tanh_derivative_from_output(y):
+    return (1 - y) * (1 + y)
+
+
+# ---------------------------------------------------------------- swish
+@_formula
+def swish(x, beta):
+    return _product(x, sigmoid(_product(beta, x)))
+
+
+@_formula
+def swish_derivative(x, beta):
+    t = _product(beta, x)
+    return sigmoid(t) + _product(t, sigmoid_derivative(t))
+
+
+@_formula
+def swish_parameter_derivative(x, beta):
+    return _product(x * x, sigmoid_derivative(_product(beta, x)))
+
+
+# ---------------------------------------------------------------- softmax
+def softmax(row: Sequence[float]) -> list[mpmath.mpf]:
+    """As the frameworks, all NaN where an entry is NaN or +inf, or where all are -inf."""
+    row = [mp.mpf(x) for x in row]
+    largest = max(row, default=mp.zero)
+    if not mp.isfinite(largest) or any(map(mp.isnan, row)):
+        return [mp.nan] * len(row)
+    terms = [mp.exp(x - largest) for x in row]
+    total = mp.fsum(terms)
+    return [term / total for term in terms]
+
+
+def softmax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    """y_i (g_i - sum_j g_j y_j) as y_i sum_j (g_i - g_j) y_j, since the y_j sum to 1: near y_i = 1 nothing cancels."""
+    g, y = [mp.mpf(a) for a in g], softmax(row)
+    return [b * mp.fsum((a - c) * d for c, d in zip(g, y, strict=True)) for a, b in zip(g, y, strict=True)]
+
+
+def softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    """y (g - sum(g y)) of exactly the given y, which need not sum to 1."""
+    with mp.workprec(EXACT_PRECISION):
+        g, y = [mp.mpf(a) for a in g], [mp.mpf(b) for b in y]
+        total = sum((a * b for a, b in zip(g, y, strict=True)), mp.zero)
+        return [b * (a - total) for a, b in zip(g, y, strict=True)]
+
+
+def softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    """dy_i / dx_j: -y_i y_j, and on the diagonal y_i times the sum of the others."""
+    y = softmax(row)
+    jacobian = [[-a * b for b in y] for a in y]
+    for i, a in enumerate(y):
+        jacobian[i][i] = a * mp.fsum(b for j, b in enumerate(y) if j != i)
+    return jacobian

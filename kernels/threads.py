@@ -1,0 +1,35 @@
+"""How many threads a call may use."""
+
+from __future__ import annotations
+
+import os
+
+from kernels.backends.cython_loops import native
+
+
+def _default() -> int:
+    """OMP_NUM_THREADS where it is a number, else the processors that this process may run on."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_allowed = _default()
+if native("dispatch"):
+    native("dispatch").set_num_threads(_allowed)
+
+
+def set_num_threads(n: int) -> None:
+    """Use at most ``n`` threads a call, in every CPU backend that has threads; ValueError if n < 1."""
+    global _allowed
+    if n < 1:
+        raise ValueError(f"the number of threads must be at least 1, given {n}")
+    _allowed = int(n)
+    if native("dispatch"):
+        native("dispatch").set_num_threads(_allowed)
+
+
+def get_num_threads() -> int:
+    """The most threads that a call uses."""
+    return _allowed

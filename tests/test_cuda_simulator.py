@@ -1,0 +1,69 @@
+"""The CUDA kernels, run by Numba's CUDA simulator, give the bits of the CPU kernels: no GPU and no numba-cuda needed."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cuda_simulator_cases as simulator
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+CASES: dict[str, list[simulator.Case]] = {}
+for _case in simulator.cases():
+    CASES.setdefault(_case.kernel, []).append(_case)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory) -> dict[str, np.ndarray]:
+    """What the simulator gives for every case, computed once."""
+    path = tmp_path_factory.mktemp("cuda") / "results.npz"
+    root = str(Path(__file__).resolve().parent.parent)
+    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": search}
+    command = [sys.executable, "-W", "error::RuntimeWarning", simulator.__file__, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    with np.load(path) as results:
+        return dict(results)
+
+
+def assert_same_bits(given: np.ndarray, expected: np.ndarray, name: str) -> None:
+    """Equal to the bit, any NaN being equal to any NaN."""
+    assert given.dtype == expected.dtype and given.shape == expected.shape, name
+    integer = f"u{given.dtype.itemsize}"
+    differ = (given.view(integer) != expected.view(integer)) & ~(np.isnan(given) & np.isnan(expected))
+    where = np.argwhere(differ)
+    assert not where.size, f"{name}: first of {len(where)} at {where[0]}, {given[differ][0]!r} != {expected[differ][0]!r}"
+
+
+@pytest.mark.parametrize("kernel", CASES)
+def test_bits_equal_the_cpu(kernel, simulated):
+    from kernels.backends import numba_cpu
+
+    for case in CASES[kernel]:
+        reference = numba_cpu.bind(case.record, case.form, case.dtype, case.accuracy)
+        expected = reference(*case.arrays, *case.parameters)
+        for number, array in enumerate(expected if case.outputs == 2 else (expected,)):
+            name = f"{case.name} output {number}"
+            assert_same_bits(simulated[name], array, name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_simulated_fma_rounds_once(dtype, simulated):
+    """The simulator's twin of fma against the C library's."""
+    library = ctypes.util.find_library("m")
+    if library is None:
+        pytest.skip("no C mathematics library to compare with")
+    function = getattr(ctypes.CDLL(library), "fmaf" if dtype is np.float32 else "fma")
+    number = ctypes.c_float if dtype is np.float32 else ctypes.c_double
+    function.restype, function.argtypes = number, [number] * 3
+    triples = zip(*simulator.fma_operands(dtype), strict=True)
+    expected = np.array([function(*map(float, triple)) for triple in triples], dtype)
+    assert_same_bits(simulated[f"fma {np.dtype(dtype)}"], expected, "fma")
