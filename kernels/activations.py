@@ -1,9 +1,8 @@
 """The table of activations: one frozen record per function.
 
-Everything else (tests, benchmarks, charts, public names) is drawn from this table. It imports nothing heavy, so that the
-build script can read it too. To add an activation, add its record here, its formulas to ``oracle.py`` and to the four
-formula texts; whatever is forgotten is an error that names what is missing.
-"""
+Everything else (tests, benchmarks, charts, public names) is drawn from this table. It imports nothing heavy, so that
+the build script can read it too. To add an activation, add its record here, its formulas to ``oracle.py`` and to the
+four formula texts; whatever is forgotten is an error that names what is missing."""
 
 from __future__ import annotations
 
@@ -235,9 +234,7 @@ _RECORDS = (
         derivative_formula="1 where x > 0, else alpha * e^x",
         range=(-1.0, INF),
         reference="Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by ELUs, ICLR 2016",
-        parameters=(
-            Parameter("alpha", 1.0, 1.0, "saturation value is -alpha", nonnegative_from_output=True),
-        ),
+        parameters=(Parameter("alpha", 1.0, 1.0, "saturation value is -alpha", nonnegative_from_output=True),),
         kinks=(Kink(0.0, "alpha"),),
         special=(
             Special(-INF, -1.0, 0.0),

@@ -23,9 +23,15 @@ def _to_float32(value: float) -> float:
 
 
 def _split(value: float, double: bool) -> tuple[float, float]:
-    """value as high + low; in float64 the constant is the double itself and low is 0."""
-    high = value if double else _to_float32(value)
-    return high, value - high if double else _to_float32(value - high)
+    """A positive value as high + low, low >= 0; in float64 the constant is the double itself and low is 0.
+
+    A negative low would turn -0.0 * high + -0.0 * low into +0.0.
+    """
+    if double:
+        return value, 0.0
+    high = _to_float32(value)
+    high = high if high <= value else _to_float32(high * (1 - 2.0**-24))
+    return high, _to_float32(value - high)
 
 
 def constants(double: bool) -> dict[str, float | tuple[float, ...]]:

@@ -1,9 +1,9 @@
 """Fit the polynomials of the vector math: ``python -m kernels.fit`` prints ``coefficients.py``.
 
 e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, with q a polynomial whose coefficients are rounded to the target format. The
-coefficients are rounded one at a time, lowest first, and those that remain are fitted anew each time, so that they absorb
-the rounding of those before. Each fit is a weighted least-squares fit on Chebyshev nodes in 200-bit arithmetic, which comes
-within a few per cent of the minimax error. The weight makes it the error relative to e^r.
+coefficients are rounded one at a time, lowest first, and those that remain are fitted anew each time, so that they
+absorb the rounding of those before. Each fit is a weighted least-squares fit on Chebyshev nodes in 200-bit
+arithmetic, which comes within a few per cent of the minimax error. The weight makes it the error relative to e^r.
 """
 
 from __future__ import annotations
@@ -61,11 +61,7 @@ def relative_error(coefficients: list[float]) -> float:
     """Largest relative error of 1 + r + r^2 q(r) against e^r, on a fine grid."""
     half_width = mpmath.log(2) / 2
     grid = [half_width * mpmath.mpf(i) / 1000 for i in range(-1000, 1001)]
-    return float(
-        max(
-            abs((1 + r + r**2 * mpmath.polyval(coefficients[::-1], r)) / mpmath.exp(r) - 1) for r in grid
-        )
-    )
+    return float(max(abs((1 + r + r**2 * mpmath.polyval(coefficients[::-1], r)) / mpmath.exp(r) - 1) for r in grid))
 
 
 def split_ln2(dtype: type, bits: int) -> tuple[float, float]:
@@ -87,7 +83,7 @@ def main() -> None:
         print(f'    "log2e": {rounded(1 / mpmath.log(2), dtype)!r},')
         print(f'    "ln2_high": {high!r},')
         print(f'    "ln2_low": {low!r},')
-        print("    \"exp\": (")
+        print('    "exp": (')
         for c in coefficients:
             print(f"        {c!r},")
         print("    ),\n}\n")

@@ -1,9 +1,9 @@
 """The one Python place between a caller and a backend's kernel: what is accepted, what comes back.
 
-A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the input
-rules allow, checks everything before anything is written, and hands contiguous, aligned, native float32 or float64 arrays
-to the backend's kernel: the whole array where it is such an array, else blocks gathered, cast and scattered by
-``numpy.nditer``.
+A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the
+input rules allow, checks everything before anything is written, and hands contiguous, aligned, native float32 or
+float64 arrays to the backend's kernel: the whole array where it is such an array, else blocks gathered, cast and
+scattered by ``numpy.nditer``.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def array_parameter(value: Any, parameter: Parameter, x: np.ndarray, dtype: np.d
     if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
         return weight
     raise ValueError(
-        f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a scalar, one "
-        "value a channel (axis 1), or as many axes as x, each of length 1 or x's"
+        f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a scalar, "
+        "one value a channel (axis 1), or as many axes as x, each of length 1 or x's"
     )
 
 
@@ -227,7 +227,9 @@ class Form:
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.__qualname__}: {error}; accepted is {self.__qualname__}{self.__signature__}") from None
+            raise TypeError(
+                f"{self.__qualname__}: {error}; accepted is {self.__qualname__}{self.__signature__}"
+            ) from None
         bound.apply_defaults()
         arguments = dict(bound.arguments)
         inputs = tuple(arguments.pop(name) for name in self.input_names)
@@ -303,7 +305,9 @@ class ParameterForm(Form):
         total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
         return np.asarray(total).astype(dtype).reshape(np.shape(params[0]))
 
-    def _per_weight(self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray, shape: tuple) -> np.ndarray:
+    def _per_weight(
+        self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray, shape: tuple
+    ) -> np.ndarray:
         products = np.empty(x.shape, np.float64)
         run_elementwise(kernel, [x], [products], [weight], np.float64)
         np.multiply(products, g, out=products)
@@ -314,12 +318,14 @@ class ParameterForm(Form):
 def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value: float) -> float:
     """sum(gradient * df/dparameter) in float64, in an order that depends on the length alone."""
     sums = []
-    for start in range(0, x.size, SUM_BLOCK):
-        block = x[start : start + SUM_BLOCK].astype(np.float64)
-        derivative = kernel(block, value, out=np.empty_like(block))
-        derivative *= gradient[start : start + SUM_BLOCK]
-        sums.append(np.add.reduce(derivative))
-    return float(np.add.reduce(np.array(sums)))
+    # Infinities and NaN in the data are the data's business, not a warning's.
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, x.size, SUM_BLOCK):
+            block = x[start : start + SUM_BLOCK].astype(np.float64)
+            derivative = kernel(block, value, out=np.empty_like(block))
+            derivative *= gradient[start : start + SUM_BLOCK]
+            sums.append(np.add.reduce(derivative))
+        return float(np.add.reduce(np.array(sums)))
 
 
 class Missing:

@@ -1,7 +1,8 @@
 """Small cases of every CUDA kernel, and the script that runs them in Numba's CUDA simulator.
 
-``python cuda_simulator_cases.py results.npz`` with NUMBA_ENABLE_CUDASIM=1 writes what the kernels give; the test computes
-the same cases with the CPU backend and compares bits. The simulator is chosen when Numba is imported, hence the process.
+``python cuda_simulator_cases.py results.npz`` with NUMBA_ENABLE_CUDASIM=1 writes what the kernels give; the test
+computes the same cases with the CPU backend and compares bits. The simulator is chosen when Numba is imported, hence
+the process of its own.
 """
 
 from __future__ import annotations
@@ -100,10 +101,11 @@ def cases() -> Iterator[Case]:
 
 def elementwise_cases(key: str, record: Activation, form: str, dtype: type) -> Iterator[tuple]:
     """Name, arrays, parameters and layout of the cases of an elementwise kernel."""
-    example = record.example_parameters
+    # As the input rules prepare them: rounded to the array's dtype, whatever the kernel computes in.
+    example = tuple(float(dtype(p)) for p in record.example_parameters)
     yield "special", inputs(key, form, dtype, (4,), True), example, None
     if example and form != "backward_from_output":
-        yield "negative", inputs(key, form, dtype, (4,), True), tuple(-1.7 * p for p in example), None
+        yield "negative", inputs(key, form, dtype, (4,), True), tuple(float(dtype(-1.7 * p)) for p in example), None
     for n in LENGTHS:
         yield f"length {n}", inputs(key, form, dtype, (n,), False), example, None
     for before, after in OFFSETS:

@@ -1,4 +1,4 @@
-"""The CUDA kernels, run by Numba's CUDA simulator, give the bits of the CPU kernels: no GPU and no numba-cuda needed."""
+"""The CUDA kernels, run by Numba's CUDA simulator, give the bits of the CPU kernels: no GPU, no numba-cuda needed."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def simulated(tmp_path_factory) -> dict[str, np.ndarray]:
 
 def assert_same_bits(given: np.ndarray, expected: np.ndarray, name: str) -> None:
     """Equal to the bit, any NaN being equal to any NaN."""
-    assert given.dtype == expected.dtype and given.shape == expected.shape, name
+    assert (given.dtype, given.shape) == (expected.dtype, expected.shape), name
     integer = f"u{given.dtype.itemsize}"
     differ = (given.view(integer) != expected.view(integer)) & ~(np.isnan(given) & np.isnan(expected))
     where = np.argwhere(differ)
-    assert not where.size, f"{name}: first of {len(where)} at {where[0]}, {given[differ][0]!r} != {expected[differ][0]!r}"
+    pairs = list(zip(given[differ], expected[differ], strict=True))
+    assert not pairs, f"{name}: first of {len(pairs)} at {where[0]}, given and expected {pairs[0]}"
 
 
 @pytest.mark.parametrize("kernel", CASES)

@@ -1,8 +1,9 @@
 """The table of backends, and ``get``: the function object of an activation from one backend.
 
-A backend is one module with ``reason()`` (None, or why it can't run and what to install), ``variants()`` (what may follow
-the colon in ``get("relu", "cython:x86-64-v3")``) and ``bind(record, form, dtype, accuracy, variant)``, which gives the
-kernel for prepared arrays: ``kernel(x, *params, out=None)`` (for the backward forms ``kernel(g, x, *params, out=None)``).
+A backend is one module with ``reason()`` (None, or why it can't run and what to install), ``variants()`` (what may
+follow the colon in ``get("relu", "cython:x86-64-v3")``) and ``bind(record, form, dtype, accuracy, variant)``, which
+gives the kernel for prepared arrays: ``kernel(x, *params, out=None)`` (for the backward forms ``kernel(g, x, *params,
+out=None)``).
 """
 
 from __future__ import annotations
@@ -90,13 +91,25 @@ def bind(record: Activation, form: str, dtype: type, backend: str, accuracy: str
     return found.module.bind(record, form, dtype, accuracy, variant)
 
 
+def contestant(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
+    """What is timed, ``call(*arrays, *params, out=...)``: the backend's own call path on prepared arrays.
+
+    For backends with a compiled call path that is the public function itself, for the others the bare kernel.
+    """
+    found, _ = available(backend)
+    if not hasattr(found.module, "wrap"):
+        return bind(record, form, dtype, backend, accuracy)
+    function = get(record.name, backend, accuracy=accuracy)
+    return function if form == "value" else getattr(function, form)
+
+
 def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
     """The function object of an activation from one backend.
 
-    ``name`` is a name or alias of ``ACTIVATIONS``; ``backend`` one of ``BACKENDS``, after a colon a variant; ``accuracy`` is
-    "fast" (float32 computed in float32) or "accurate" (float32 computed in float64 and rounded once). KeyError for an
-    unknown name, ValueError for an unknown accuracy, BackendUnavailable where the backend can't run here.
-    """
+    ``name`` is a name or alias of ``ACTIVATIONS``; ``backend`` one of ``BACKENDS``, after a colon a variant;
+    ``accuracy`` is "fast" (float32 computed in float32) or "accurate" (float32 computed in float64 and rounded once).
+    KeyError for an unknown name, ValueError for an unknown accuracy, BackendUnavailable where the backend can't run
+    here."""
     if accuracy not in ACCURACIES:
         raise ValueError(f"unknown accuracy {accuracy!r}; accepted are: {', '.join(ACCURACIES)}")
     return _function(lookup(name).name, backend, accuracy)

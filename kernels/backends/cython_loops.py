@@ -6,6 +6,7 @@ import functools
 import importlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def formulas(record: Activation, form: str) -> tuple[str, str | None]:
 
 
 def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
-    """A dispatcher's plan. ``segments``: the arrays' dtype -> [(start, address, second address, threads)], 0 threads for all."""
+    """A dispatcher's plan.
+
+    ``segments``: the arrays' dtype -> [(start, address, second address, threads)], 0 threads for all.
+    """
     step = addresses(None)
     first, second = formulas(record, form)
     tables = {}
@@ -178,7 +182,8 @@ def jacobian(value_for: Callable[[type], Callable], accuracy: str) -> Callable:
     """diag(y) - y y^T of every row, from a backend's own value kernel; float64 inside for the accurate class."""
 
     def kernel(x, out=None):
-        y = value_for(x.dtype.type)(x.astype(np.float64) if accuracy == "accurate" else x)
+        inside = np.float64 if accuracy == "accurate" else x.dtype.type
+        y = value_for(inside)(x.astype(inside, copy=False))
         products = y[:, :, None] * y[:, None, :]
         result = np.negative(products, out=products)
         diagonal = np.einsum("rii->ri", result)
@@ -195,12 +200,13 @@ def wrap(general, record: Activation, form: str, accuracy: str, variant: str | N
     """The form with the direct C path in front of it."""
     if form in ("jacobian", "backward_parameters"):
         return general
-    return fast_form(general, record, form, accuracy, plan(record.name, form, accuracy, variant))
+    return fast_form(general, record, form, plan(record.name, form, accuracy, variant))
 
 
-def fast_form(general, record: Activation, form: str, accuracy: str, plan_: object):
-    defaults: tuple = ()
-    if all(p.default is not None for p in record.parameters):
-        single = np.array([p.default for p in record.parameters], np.float32)
-        defaults = (single.astype(inside("float32", accuracy)), np.array([p.default for p in record.parameters], np.float64))
-    return native("dispatch").FastForm(plan_, general, defaults)
+def fast_form(general, record: Activation, form: str, plan_: object):
+    """The direct C path, with ``general`` for every call that C leaves to Python."""
+    from_output = form == "backward_from_output"
+    parameters = tuple(
+        (sys.intern(p.name), p.default, from_output and p.nonnegative_from_output) for p in record.parameters
+    )
+    return native("dispatch").FastForm(plan_, general, parameters)

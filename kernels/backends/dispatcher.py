@@ -72,4 +72,4 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
 def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):
     if fallback() or form in ("jacobian", "backward_parameters"):
         return general
-    return cython_loops.fast_form(general, record, form, accuracy, plan(record.name, form, accuracy))
+    return cython_loops.fast_form(general, record, form, plan(record.name, form, accuracy))

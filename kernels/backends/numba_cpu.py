@@ -1,9 +1,8 @@
 """The Numba CPU backend: serial kernels compiled one by one, one parallel driver over their addresses.
 
-A kernel is a ``cfunc`` of the same C signature as the Cython loops (x, out, n, params). The driver, ``@njit(parallel=True)``,
-deals blocks of the arrays to threads and calls the kernels by address, so that it compiles once for every activation, and a
-new activation costs one small serial compilation a formula.
-"""
+A kernel is a ``cfunc`` of the same C signature as the Cython loops (x, out, n, params). The driver,
+``@njit(parallel=True)``, deals blocks of the arrays to threads and calls the kernels by address, so that it compiles
+once for every activation, and a new activation costs one small serial compilation a formula."""
 
 from __future__ import annotations
 
@@ -242,15 +241,23 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
     call = _tools()[0]
     span = prange if parallel else range
     compiled = njit(parallel=parallel, error_model="numpy", nogil=True)
+    same = dtype is compute
 
     def over_blocks(first, second, x, g, out, out2, params, each):
         """Kernel ``first`` gives out (times g where g is not empty), kernel ``second`` out2 where it is not 0."""
+        source_at = x.ctypes.data
+        direct = same and not g.size and source_at != out.ctypes.data and source_at != out2.ctypes.data
         for k in span((x.size + BLOCK - 1) // BLOCK):
             start = k * BLOCK
             stop = min(start + BLOCK, x.size)
+            values = params[start:stop] if each else params
+            if direct:
+                call(first, x[start:stop], out[start:stop], stop - start, values)
+                if second:
+                    call(second, x[start:stop], out2[start:stop], stop - start, values)
+                continue
             source = x[start:stop].astype(compute)
             result = np.empty(stop - start, compute)
-            values = params[start:stop].astype(compute) if each else params
             call(first, source, result, stop - start, values)
             if g.size:
                 for i in range(stop - start):
@@ -314,7 +321,6 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type)
     count = len(record.parameters)
     inputs = 2 if form.startswith("backward") else 1
     nothing = np.empty(0, dtype)
-    no_params = np.empty(0, compute)
 
     def address(formula: str | None, each: bool) -> int:
         return elementwise(formula, compute, count, each).address if formula else 0
@@ -328,7 +334,7 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type)
             out = np.empty_like(x)
             out = (out, np.empty_like(x)) if second else out
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = (params[0] if each else np.array(params, compute)) if params else no_params
+        values = np.asarray(params[0] if each else params, compute)
         pair = (address(first, True), address(second, True)) if each else plain
         one, two = out if second else (out, nothing)
         _run(0, dtype, compute, x.size, (*pair, x, g, one, two, values, each))

@@ -1,10 +1,9 @@
 """Scalar formulas of the Numba backends, CPU and CUDA: plain functions, compiled by whoever binds them.
 
-The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``scaled_power_of_two``, the constants) come from
-``bind``, once per target and dtype, so that every constant has the array's type and no float32 formula touches a double.
-The functions are branch-free: selects, explicit fma, one division. All exponentials are of arguments <= 0; they carry a
-factor SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end.
-"""
+The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``scaled_power_of_two``, the constants) come
+from ``bind``, once per target and dtype, so that every constant has the array's type and no float32 formula touches a
+double. The functions are branch-free: selects, explicit fma, one division. All exponentials are of arguments <= 0;
+they carry a factor SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end."""
 
 # ruff: noqa: F821
 from __future__ import annotations
@@ -140,11 +139,12 @@ def selu(x):
 def selu_derivative(x):
     e = exp_nonpositive(real(0) if x > real(0) else x)
     negative = fma(e, SELU_SCALE_ALPHA, e * SELU_SCALE_ALPHA_LOW)
-    return SELU_SCALE if x > real(0) else negative
+    return SELU_SCALE + SELU_SCALE_LOW if x > real(0) else negative
 
 
 def selu_derivative_from_output(y):
-    return SELU_SCALE if y > real(0) else (y + SELU_SCALE_ALPHA) + SELU_SCALE_ALPHA_LOW
+    negative = (y + SELU_SCALE_ALPHA) + SELU_SCALE_ALPHA_LOW
+    return SELU_SCALE + SELU_SCALE_LOW if y > real(0) else negative
 
 
 # ---------------------------------------------------------------- sigmoid, tanh

@@ -87,7 +87,6 @@ cdef struct Table:
     Kernel narrow
     Kernel multiply
     Segment segments[MAX_SEGMENTS]
-    double params[MAX_PARAMETERS]  # room for the default parameters, in the compute type
 
 cdef struct Task:
     Kind kind
@@ -281,8 +280,7 @@ cdef class Plan:
 
     def __init__(self, str kind, int parameters, bint accurate, dict tables, object owners=None):
         """``tables``: "float32" and "float64" -> dict with "segments" [(start, kernel, second, threads)], the steps "widen",
-        "narrow", "multiply", optional "each" (kernel, second), and "defaults" (the parameters, or None if one is
-        required). ``owners`` is kept alive with the plan."""
+        "narrow", "multiply", and optional "each" (kernel, second). ``owners`` is kept alive with the plan."""
         if parameters > MAX_PARAMETERS:
             raise ValueError(f"at most {MAX_PARAMETERS} parameters, given {parameters}")
         self.kind = KINDS[kind]
@@ -398,6 +396,20 @@ cdef inline bint overlaps_partly(cnp.ndarray a, cnp.ndarray b) noexcept:
     return first != second and first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)
 
 
+cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray g) noexcept:
+    """Whether C can write a result into ``out``: like x, writeable, one of the inputs or apart from both."""
+    return (
+        direct_dtype(out) == index
+        and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+        and same_shape(<cnp.ndarray>out, x)
+        and not overlaps_partly(<cnp.ndarray>out, x)
+        and not overlaps_partly(<cnp.ndarray>out, g)
+    )
+
+
+cdef str OUT = "out"
+
+
 @cython.final
 cdef class FastForm:
     """One form of one activation: callable, with the documentation and the other forms as attributes."""
@@ -405,20 +417,29 @@ cdef class FastForm:
     cdef vectorcallfunc vectorcall
     cdef Plan plan
     cdef object general
-    cdef object default_params  # per dtype, or None where a parameter is required
+    cdef tuple names
     cdef int inputs
+    cdef int parameters
+    cdef int required  # bit k: parameter k has no default
+    cdef int nonnegative  # bit k: parameter k must be >= 0
+    cdef double defaults[MAX_PARAMETERS]
     cdef dict __dict__
     cdef object __weakref__
 
     def __cinit__(self):
         self.vectorcall = call_form
 
-    def __init__(self, Plan plan, object general, tuple default_params):
-        """``default_params``: the parameters' defaults as arrays for float32 and float64 input, or () if one is required."""
+    def __init__(self, Plan plan, object general, tuple parameters):
+        """``parameters``: (name, default or None, must be >= 0) of each. The names are compared by identity: intern them."""
         self.plan = plan
         self.general = general
-        self.default_params = default_params
+        self.names = tuple([name for name, _, _ in parameters])
+        self.parameters = len(parameters)
         self.inputs = 2 if plan.kind in (PRODUCT, ROW_GRADIENT, ROW_BACKWARD) else 1
+        for k, (_, default, nonnegative) in enumerate(parameters):
+            self.required |= (default is None) << k
+            self.nonnegative |= bool(nonnegative) << k
+            self.defaults[k] = 0.0 if default is None else default
 
     def __call__(self, *args, **kwargs):
         return self.general(*args, **kwargs)
@@ -435,54 +456,95 @@ cdef class FastForm:
     def __repr__(self):
         return repr(self.general)
 
-    cdef bint takes(self, Py_ssize_t count, PyObject *kwnames) noexcept:
-        """Whether the call is x (or g, x), and at most out=."""
-        if count != self.inputs or self.plan.kind == PAIR or not self.default_params:
+    cdef bint set_parameter(self, double *values, int *given, int k, object value) noexcept:
+        """Take a parameter that is exactly a float or a small int; False leaves the call to Python."""
+        if type(value) is float:
+            values[k] = <double>value
+        elif type(value) is int and -65536 < value < 65536:
+            values[k] = <double>value
+        else:
             return False
-        if kwnames == NULL:
-            return True
-        return PyTuple_GET_SIZE(<tuple>kwnames) == 1 and <object>PyTuple_GET_ITEM(<tuple>kwnames, 0) is OUT
+        given[0] |= 1 << k
+        return values[k] >= 0.0 or not (self.nonnegative >> k) & 1
+
+    cdef bint parse(self, PyObject *const *args, Py_ssize_t count, PyObject *kwnames, double *values,
+                    PyObject **out) noexcept:
+        """Parameters and out of a call, or False where Python must look at it."""
+        cdef int given = 0
+        cdef Py_ssize_t i
+        cdef int k
+        if count < self.inputs or count > self.inputs + self.parameters:
+            return False
+        memcpy(values, self.defaults, sizeof(self.defaults))
+        for i in range(self.inputs, count):
+            if not self.set_parameter(values, &given, <int>(i - self.inputs), <object>args[i]):
+                return False
+        if kwnames != NULL:
+            for i in range(PyTuple_GET_SIZE(<tuple>kwnames)):
+                if <object>PyTuple_GET_ITEM(<tuple>kwnames, i) is OUT:
+                    out[0] = args[count + i]
+                    continue
+                for k in range(self.parameters):
+                    if <object>PyTuple_GET_ITEM(<tuple>kwnames, i) is <object>PyTuple_GET_ITEM(self.names, k):
+                        break
+                else:
+                    return False
+                if (given >> k) & 1 or not self.set_parameter(values, &given, k, <object>args[count + i]):
+                    return False
+        return not self.required & ~given
 
 
-cdef str OUT = "out"
+cdef inline object empty_like(cnp.ndarray x):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
 
 
 cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, PyObject *kwnames):
     cdef FastForm form = <FastForm>callable_
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
-    cdef cnp.ndarray x, g, out
+    cdef double values[MAX_PARAMETERS]
+    cdef PyObject *given_out = NULL
+    cdef cnp.ndarray x, g
     cdef int index
-    if form.takes(count, kwnames):
-        index = direct_dtype(<object>args[count - 1])
-        if index >= 0:
-            x = <cnp.ndarray>args[count - 1]
-            g = x
-            if count == 2:
-                if direct_dtype(<object>args[0]) != index or not same_shape(<cnp.ndarray>args[0], x):
-                    return call_general(form, args, count, kwnames)
-                g = <cnp.ndarray>args[0]
-            if kwnames == NULL or <object>args[count] is None:
-                out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-            elif (
-                direct_dtype(<object>args[count]) == index
-                and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>args[count])
-                and same_shape(<cnp.ndarray>args[count], x)
-                and not overlaps_partly(<cnp.ndarray>args[count], x)
-                and not overlaps_partly(<cnp.ndarray>args[count], g)
-            ):
-                out = <cnp.ndarray>args[count]
-            else:
-                return call_general(form, args, count, kwnames)
-            run_direct(form, index, x, g, out)
-            return out
-    return call_general(form, args, count, kwnames)
+    if not form.parse(args, count, kwnames, values, &given_out):
+        return call_general(form, args, count, kwnames)
+    index = direct_dtype(<object>args[form.inputs - 1])
+    if index < 0:
+        return call_general(form, args, count, kwnames)
+    x = <cnp.ndarray>args[form.inputs - 1]
+    g = x
+    if form.inputs == 2:
+        if direct_dtype(<object>args[0]) != index or not same_shape(<cnp.ndarray>args[0], x):
+            return call_general(form, args, count, kwnames)
+        g = <cnp.ndarray>args[0]
+    if given_out == NULL or <object>given_out is None:
+        if form.plan.kind == PAIR:
+            pair = (empty_like(x), empty_like(x))
+            run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], values)
+            return pair
+        out = empty_like(x)
+    else:
+        out = <object>given_out
+        if form.plan.kind == PAIR or not takes_result(out, index, x, g):
+            return call_general(form, args, count, kwnames)
+    run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values)
+    return out
 
 
-cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out) except -1:
+cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
+                    double *values) except -1:
     cdef Task task
-    cdef int threads = form.plan.prepare_raw(&task, index, x, g, out, out)
+    cdef float narrow_values[MAX_PARAMETERS]
+    cdef int k
+    cdef int threads = form.plan.prepare_raw(&task, index, x, g, out, out2)
     task.each = False
-    task.params = <const char *>cnp.PyArray_DATA(<cnp.ndarray>(<tuple>form.default_params)[index])
+    task.params = <const char *>values
+    if index == FLOAT32:
+        # A parameter is rounded to the array's dtype before use, whatever it is computed in.
+        for k in range(form.parameters):
+            narrow_values[k] = <float>values[k]
+            values[k] = <double>narrow_values[k]
+        if not task.wide:
+            task.params = <const char *>narrow_values
     if cnp.PyArray_SIZE(x) < RELEASE_GIL_FROM:
         run(&task, 1)
     else:

@@ -130,12 +130,12 @@ cdef inline real selu(real x) noexcept nogil:
 cdef inline real selu_derivative(real x) noexcept nogil:
     cdef real e = exp_nonpositive(<real>0 if x > <real>0 else x)
     cdef real negative = fma(e, SELU_SCALE_ALPHA(x), e * SELU_SCALE_ALPHA_LOW(x))
-    return SELU_SCALE(x) if x > <real>0 else negative
+    return SELU_SCALE(x) + SELU_SCALE_LOW(x) if x > <real>0 else negative
 
 
 cdef inline real selu_derivative_from_output(real y) noexcept nogil:
     cdef real negative = (y + SELU_SCALE_ALPHA(y)) + SELU_SCALE_ALPHA_LOW(y)
-    return SELU_SCALE(y) if y > <real>0 else negative
+    return SELU_SCALE(y) + SELU_SCALE_LOW(y) if y > <real>0 else negative
 
 
 # ---------------------------------------------------------------- sigmoid, tanh

@@ -1,0 +1,62 @@
+# Every target makes what it needs in its own environment, .venv; the system stays untouched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
+
+.PHONY: report report-quick report-full test lint format bench history verify ptx tune info clean help
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the venv module (Debian: apt install python3-venv)"; \
+		rm -rf $(VENV); exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# One stamp an extra: what is built is built again when its sources change.
+$(VENV)/installed-%: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@
+
+report: $(VENV)/installed-numba,report,verify ## measure this machine and write reports/index.html (under 5 minutes)
+	$(BIN)/python -m kernels.report
+
+report-quick: $(VENV)/installed-numba,report,verify ## the same in under 1 minute
+	$(BIN)/python -m kernels.report --quick
+
+report-full: $(VENV)/installed-numba,report,verify ## every axis; says beforehand how long it takes
+	$(BIN)/python -m kernels.report --full
+
+test: $(VENV)/installed-dev ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/installed-dev ## mend style and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree with pytest-benchmark
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --launch-method spawn -E existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) --quick
+	$(BIN)/python -m pytest --benchmark-only
+
+verify: $(VENV)/installed-dev ## hold every backend to the others and to the mathematics
+	$(BIN)/python -m kernels.verify
+
+tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
+	$(BIN)/python -m kernels.tune
+
+ptx: $(VENV)/installed-dev ## compile every CUDA kernel to PTX and check it (needs no GPU)
+	$(BIN)/python -m pip install --quiet --editable ".[ptx]"
+	$(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
+
+info: $(VENV)/installed-numba,report,verify ## machine, levels, threads, backends
+	$(BIN)/python -m kernels.info
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) build dist *.egg-info .asv .benchmarks .pytest_cache .ruff_cache .hypothesis
+	rm -f kernels/native/*.so kernels/native/*.c kernels/native/loops_*.pyx kernels/native/build_report.json

@@ -1,0 +1,386 @@
+"""What runs on the GPU: primitives, memory accesses and the loops around the scalar formulas.
+
+Importing this module imports Numba's CUDA target; ``numba_cuda`` does so when a kernel is first asked for. Every
+primitive has a twin in plain Python for Numba's CUDA simulator, which has no intrinsics, no libdevice, and an fma that
+rounds twice. ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import math
+import operator
+import textwrap
+import types
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+from numba import config, cuda
+
+from kernels.activations import ROW_PARTS
+from kernels.backends import numba_formulas
+from kernels.backends.numba_formulas import EXPONENT_FIELDS
+from kernels.constants import LANES
+
+#: Elements that a thread takes at once: one 16-byte access in float32, two in float64.
+GROUP = 4
+
+#: A vector access needs an address that is a multiple of this.
+VECTOR_BYTES = 16
+
+SIMULATED = bool(config.ENABLE_CUDASIM)
+
+#: Operators that NVVM, nvJitLink and ptxas contract to fma unless the operation says how it rounds.
+_SEPARATE = {ast.Add: "rounded_add", ast.Sub: "rounded_subtract", ast.Mult: "rounded_multiply"}
+
+
+# ---------------------------------------------------------------- compiling device functions
+class _Rounded(ast.NodeTransformer):
+    """Writes a + b, a - b and a * b as calls."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        name = _SEPARATE.get(type(node.op))
+        if name is None:
+            return node
+        call = ast.Call(ast.Name(name, ast.Load()), [node.left, node.right], [])
+        return ast.copy_location(call, node)
+
+
+def separately_rounded(function: types.FunctionType) -> types.FunctionType:
+    """``function`` with operators that no compiler contracts.
+
+    Numba offers no switch for NVVM's -fma=0, and under link-time optimisation it would not reach the last compiler.
+    An operation that states its rounding (``mul.rn``) is never contracted, by any of them.
+    """
+    tree = _Rounded().visit(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    ast.increment_lineno(tree, function.__code__.co_firstlineno - 1)
+    code = compile(ast.fix_missing_locations(tree), function.__code__.co_filename, "exec")
+    body = next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == function.__name__)
+    return types.FunctionType(body, function.__globals__, function.__name__)
+
+
+def device(function: Callable) -> Callable:
+    """A device function, always inlined: no kernel has a call left. In the simulator, the function itself."""
+    return function if SIMULATED else cuda.jit(device=True, forceinline=True)(function)
+
+
+def formula_jit(function: types.FunctionType) -> Callable:
+    """``device`` for a formula's text."""
+    return function if SIMULATED else device(separately_rounded(function))
+
+
+def quiet(kernel: Callable) -> Callable:
+    """Silences NumPy's warnings in the simulator, whose threads do not inherit the launcher's ``np.errstate``."""
+    if not SIMULATED:
+        return kernel
+
+    @functools.wraps(kernel)
+    def silenced(*arguments):
+        with np.errstate(all="ignore"):
+            return kernel(*arguments)
+
+    return silenced
+
+
+# ---------------------------------------------------------------- arithmetic
+def exact_fma(a: float, b: float, c: float) -> float:
+    """a * b + c of float64, rounded once."""
+    product = a * b
+    if not (math.isfinite(a) and math.isfinite(b)) or a == 0 or b == 0:
+        return product + c
+    if not math.isfinite(c):
+        return c
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    try:
+        return float(exact)
+    except OverflowError:
+        return math.inf if exact > 0 else -math.inf
+
+
+def odd_sum(a: float, b: float) -> float:
+    """a + b rounded to odd, so that rounding once more, to float32, is exact."""
+    total = a + b
+    part = total - a
+    error = (a - (total - part)) + (b - part)
+    if error == 0 or not math.isfinite(error) or np.float64(total).view(np.int64) & 1:
+        return total
+    return math.nextafter(total, math.copysign(math.inf, error))
+
+
+def _python_fma(dtype: type) -> Callable:
+    if dtype is np.float64:
+        return lambda a, b, c: np.float64(exact_fma(float(a), float(b), float(c)))
+    # A product of two float32 is exact in float64.
+    return lambda a, b, c: np.float32(odd_sum(float(a) * float(b), float(c)))
+
+
+def _python_power(dtype: type, shift: int, field: int) -> Callable:
+    bits = np.uint32 if dtype is np.float32 else np.uint64
+    modulus = 1 << (8 * dtype().itemsize)
+    return lambda z: bits(((int(z.view(bits)) << shift) + (field << shift)) % modulus).view(dtype)
+
+
+def _device_fma() -> Callable:
+    """LLVM's own fma: unlike libdevice's it may move out of a branch, which makes a select of it."""
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def fma(typing_context, a, b, c):
+        return a(a, a, a), lambda context, builder, signature, arguments: builder.fma(*arguments)
+
+    return fma
+
+
+def _device_power(dtype: type, shift: int, field: int) -> Callable:
+    from llvmlite import ir
+    from numba.cuda.extending import intrinsic
+
+    integer = ir.IntType(8 * dtype().itemsize)
+
+    @intrinsic
+    def power(typing_context, z):
+        def generate(context, builder, signature, arguments):
+            bits = builder.shl(builder.bitcast(arguments[0], integer), ir.Constant(integer, shift))
+            bits = builder.add(bits, ir.Constant(integer, field << shift))
+            return builder.bitcast(bits, arguments[0].type)
+
+        return z(z), generate
+
+    return power
+
+
+@functools.cache
+def primitives(dtype: type) -> dict[str, Callable]:
+    """What ``numba_formulas.bind`` asks a target for, and the operators of ``separately_rounded``."""
+    shift, one, scale = EXPONENT_FIELDS[dtype]
+    power = _python_power if SIMULATED else _device_power
+    names = {
+        "power_of_two": power(dtype, shift, one),
+        "scaled_power_of_two": power(dtype, shift, scale),
+    }
+    if SIMULATED:
+        return names | {
+            "fma": _python_fma(dtype),
+            "rounded_add": operator.add,
+            "rounded_subtract": operator.sub,
+            "rounded_multiply": operator.mul,
+        }
+    letter = "f" if dtype is np.float32 else "d"
+    add = getattr(cuda.libdevice, f"{letter}add_rn")
+    return names | {
+        "fma": _device_fma(),
+        "rounded_add": add,
+        # libdevice has no dsub_rn; this is the same to the bit.
+        "rounded_subtract": device(lambda a, b: add(a, -b)),
+        "rounded_multiply": getattr(cuda.libdevice, f"{letter}mul_rn"),
+    }
+
+
+@functools.cache
+def formulas(dtype: type) -> dict[str, Callable]:
+    """The scalar formulas for ``dtype`` on this target."""
+    return numba_formulas.bind(dtype, primitives(dtype), formula_jit)
+
+
+# ---------------------------------------------------------------- memory
+class Memory:
+    """Loads and stores of one dtype at an address: ``load``, ``store``, and those of GROUP elements.
+
+    Addresses are integers on a GPU (cheap to launch with, known to be global memory) and arrays in the simulator.
+    """
+
+    def __init__(self, dtype: type):
+        self.dtype = dtype
+        if SIMULATED:
+            self.load, self.load_group, self.store, self.store_group = _python_accesses()
+        else:
+            self.load, self.store = _accesses(dtype, 1, 1)
+            self.load_group, self.store_group = _accesses(dtype, GROUP, VECTOR_BYTES // dtype().itemsize)
+
+
+def _python_accesses() -> tuple[Callable, ...]:
+    def load(memory, index):
+        return memory[index]
+
+    def load_group(memory, index):
+        return tuple(memory[index + k] for k in range(GROUP))
+
+    def store(memory, index, value):
+        memory[index] = value
+
+    def store_group(memory, index, values):
+        for k in range(GROUP):
+            memory[index + k] = values[k]
+
+    return load, load_group, store, store_group
+
+
+def _accesses(dtype: type, count: int, width: int) -> tuple[Callable, Callable]:
+    """Intrinsics that load and store ``count`` elements, ``width`` at a time; a tuple where count > 1."""
+    from llvmlite import ir
+    from numba import from_dtype
+    from numba import types as nb
+    from numba.cuda.extending import intrinsic
+
+    scalar = from_dtype(np.dtype(dtype))
+    value = nb.UniTuple(scalar, count) if count > 1 else scalar
+    element = ir.FloatType() if dtype is np.float32 else ir.DoubleType()
+    unit = ir.VectorType(element, width) if width > 1 else element
+    alignment = width * dtype().itemsize
+    wide, narrow = ir.IntType(64), ir.IntType(32)
+    global_memory = 1
+
+    def pointers(builder, arguments):
+        offset = builder.mul(arguments[1], ir.Constant(wide, dtype().itemsize))
+        for part in range(count // width):
+            byte = ir.Constant(wide, part * alignment)
+            address = builder.add(arguments[0], builder.add(offset, byte))
+            yield builder.inttoptr(address, ir.PointerType(unit, global_memory))
+
+    @intrinsic
+    def load(typing_context, address, index):
+        def generate(context, builder, signature, arguments):
+            units = [builder.load(p, align=alignment) for p in pointers(builder, arguments)]
+            if count == 1:
+                return units[0]
+            lanes = [ir.Constant(narrow, k) for k in range(width)]
+            return context.make_tuple(builder, value, [builder.extract_element(u, k) for u in units for k in lanes])
+
+        return value(nb.int64, nb.int64), generate
+
+    @intrinsic
+    def store(typing_context, address, index, values):
+        def generate(context, builder, signature, arguments):
+            for part, pointer in enumerate(pointers(builder, arguments)):
+                whole = arguments[2]
+                if count > 1:
+                    whole = ir.Constant(unit, ir.Undefined)
+                    for k in range(width):
+                        one = builder.extract_value(arguments[2], part * width + k)
+                        whole = builder.insert_element(whole, one, ir.Constant(narrow, k))
+                builder.store(whole, pointer, align=alignment)
+            return context.get_dummy_value()
+
+        return nb.void(nb.int64, nb.int64, value), generate
+
+    return load, store
+
+
+# ---------------------------------------------------------------- loops
+def elementwise_loop(apply: Callable, memory: Memory, two_outputs: bool, parameter_array: bool) -> Callable:
+    """The loop of every elementwise kernel: ``apply(first, second, p, q)`` gives a tuple of one or two outputs.
+
+    Elements [start, start + GROUP * groups) go in groups, whose addresses the launcher has made sure are aligned; those
+    before and after one by one. ``first`` and ``second`` are the same address where there is one input only.
+    """
+    load, store, load_group, store_group = memory.load, memory.store, memory.load_group, memory.store_group
+
+    @quiet
+    def elementwise(first, second, p, q, out, second_out, start, groups, n):
+        thread = cuda.grid(1)
+        step = cuda.gridsize(1)
+        group = thread
+        while group < groups:
+            i = start + group * GROUP
+            a = load_group(first, i)
+            b = load_group(second, i)
+            w = load_group(p, i) if parameter_array else (p, p, p, p)
+            r = apply(a[0], b[0], w[0], q)
+            s = apply(a[1], b[1], w[1], q)
+            t = apply(a[2], b[2], w[2], q)
+            u = apply(a[3], b[3], w[3], q)
+            store_group(out, i, (r[0], s[0], t[0], u[0]))
+            if two_outputs:
+                store_group(second_out, i, (r[1], s[1], t[1], u[1]))
+            group += step
+        vectorised = groups * GROUP
+        single = thread
+        while single < n - vectorised:
+            i = single if single < start else single + vectorised
+            r = apply(load(first, i), load(second, i), load(p, i) if parameter_array else p, q)
+            store(out, i, r[0])
+            if two_outputs:
+                store(second_out, i, r[1])
+            single += step
+
+    return elementwise
+
+
+def reduction(combine: Callable) -> Callable:
+    """The fixed tree over LANES values in shared memory; every thread gets the result."""
+
+    def reduce(shared, lane, value):
+        shared[lane] = value
+        cuda.syncthreads()
+        half = LANES // 2
+        while half > 0:
+            if lane < half:
+                shared[lane] = combine(shared[lane], shared[lane + half])
+            cuda.syncthreads()
+            half //= 2
+        result = shared[0]
+        cuda.syncthreads()
+        return result
+
+    return device(reduce)
+
+
+def larger(m, v):
+    """The larger one, by a select: a NaN in ``v`` is ignored here and comes back through the row's terms."""
+    return v if v > m else m
+
+
+def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output: bool, gradient: bool) -> Callable:
+    """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
+
+    ``parts`` are the record's four formulas for ``real``; ``first`` is the gradient and ``second`` x or y. A term is
+    computed anew where it is needed: the same bits, and no scratch memory. An element is read for the last time by the
+    thread that then writes it, so out may be an input.
+    """
+    load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
+    store_as = memory.dtype
+    term, quotient, product, gradient_of = (parts[part] for part in ROW_PARTS)
+    add = primitives(np.float64)["rounded_add"]
+    maximum, total_of, larger_of = reduction(device(larger)), reduction(add), device(larger)
+
+    def output_at(second, i, largest, total):
+        x = real(load(second, i))
+        return quotient(term(x, largest), total) if normalise else x
+
+    output = device(output_at)
+
+    @quiet
+    def row(first, second, out, rows, n):
+        shared = cuda.shared.array(LANES, "float64")
+        lane = cuda.threadIdx.x
+        r = cuda.blockIdx.x
+        while r < rows:
+            begin = r * n + lane
+            end = r * n + n
+            largest = real(-math.inf)
+            total = real(0)
+            products = real(0)
+            if normalise:
+                for i in range(begin, end, LANES):
+                    largest = larger_of(largest, real(load(second, i)))
+                largest = real(maximum(shared, lane, double(largest)))
+                accumulator = double(0)
+                for i in range(begin, end, LANES):
+                    accumulator = add(accumulator, double(term(real(load(second, i)), largest)))
+                total = real(total_of(shared, lane, accumulator))
+            if gradient:
+                accumulator = double(0)
+                for i in range(begin, end, LANES):
+                    g = real(load(first, i))
+                    accumulator = add(accumulator, double(product(g, output(second, i, largest, total))))
+                products = real(total_of(shared, lane, accumulator))
+            for i in range(begin, end, LANES):
+                y = output(second, i, largest, total)
+                store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
+            r += cuda.gridDim.x
+
+    return row

@@ -1,0 +1,355 @@
+"""The Numba CUDA backend: the scalar formulas of ``numba_formulas`` on an NVIDIA GPU.
+
+``bind`` gives a kernel for prepared data. NumPy arrays are copied to the device and back; device arrays (anything with
+``__cuda_array_interface__``) are used where they are, on their own stream, and nothing waits for the result.
+Numba is imported when something is first asked for; what runs on the device stands in ``cuda_primitives``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from kernels.activations import ROW_PARTS, Activation, lookup
+from kernels.backends.cython_loops import jacobian
+from kernels.constants import LANES
+
+INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
+
+#: Threads a block of the elementwise loop, and blocks for each multiprocessor: all the threads that it can hold.
+THREADS = 256
+BLOCKS_PER_MULTIPROCESSOR = 8
+
+#: The simulator starts a Python thread for each of the device's.
+SIMULATED_THREADS, SIMULATED_BLOCKS = 2, 2
+
+#: Row kernels stride over the rows beyond this.
+MOST_BLOCKS = 1 << 16
+
+
+# ---------------------------------------------------------------- availability
+@functools.cache
+def _cuda() -> ModuleType:
+    """``numba.cuda``, which must be NVIDIA's: Numba's own target ends at CUDA 12.4."""
+    if importlib.util.find_spec("_numba_cuda_redirector"):
+        # Its .pth file is not read in directories that are not site directories (pip install --target).
+        import _numba_cuda_redirector  # noqa: F401
+    from numba import cuda
+
+    return cuda
+
+
+def _simulated() -> bool:
+    from numba import config
+
+    return bool(config.ENABLE_CUDASIM)
+
+
+@functools.cache
+def reason() -> str | None:
+    """None where kernels can run, else what is missing and how to get it."""
+    if importlib.util.find_spec("numba") is None:
+        return f"Numba is not installed: {INSTALL}"
+    try:
+        if _simulated():
+            return None
+        if importlib.util.find_spec("numba_cuda") is None:
+            return f"numba-cuda is not installed: {INSTALL}"
+        return _reason_of_target(_cuda())
+    except Exception as error:  # A broken driver or toolkit shows in many ways, none of which may stop the caller.
+        return f"numba-cuda does not work here ({type(error).__name__}: {error}): {INSTALL}"
+
+
+def _reason_of_target(cuda: ModuleType) -> str | None:
+    if getattr(cuda, "implementation", None) != "NVIDIA":
+        return f"numba.cuda is Numba's deprecated built-in target, not numba-cuda: {INSTALL}"
+    if cuda.is_available():
+        return None
+    error = cuda.cuda_error()
+    if error is not None:
+        return f"no usable NVIDIA driver or GPU, install the driver ({' '.join(str(error).split())})"
+    return f"the CUDA compiler (NVVM) is not installed: {INSTALL}"
+
+
+def variants() -> tuple[str, ...]:
+    """This backend has one variant only."""
+    return ()
+
+
+# ---------------------------------------------------------------- kernels
+def _compute_type(dtype: type, accuracy: str) -> type:
+    return np.float64 if accuracy == "accurate" else dtype
+
+
+def _formula(record: Activation, form: str, real: type) -> Callable:
+    """The scalar formula of an elementwise form, called with x, p and q whatever it takes."""
+    from kernels.backends import cuda_primitives as device
+
+    name = {
+        "value": record.name,
+        "backward_from_output": f"{record.name}_derivative_from_output",
+        "parameter_derivative": f"{record.name}_parameter_derivative",
+    }.get(form, f"{record.name}_derivative")
+    function = device.formulas(real)[name]
+    spread = (
+        lambda x, p, q: function(x),
+        lambda x, p, q: function(x, p),
+        lambda x, p, q: function(x, p, q),
+    )[len(record.parameters)]
+    return device.device(spread)
+
+
+def _apply(record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
+    """The body of the elementwise loop: converts, computes, rounds once."""
+    from kernels.backends import cuda_primitives as device
+
+    real = _compute_type(dtype, accuracy)
+    function = _formula(record, form, real)
+    value = _formula(record, "value", real)
+    multiply = device.primitives(real)["rounded_multiply"]
+
+    def one(x, second, p, q):
+        return (dtype(function(real(x), real(p), real(q))),)
+
+    def product(g, x, p, q):
+        return (dtype(multiply(real(g), function(real(x), real(p), real(q)))),)
+
+    def both(x, second, p, q):
+        return dtype(value(real(x), real(p), real(q))), dtype(function(real(x), real(p), real(q)))
+
+    bodies = {"backward": product, "backward_from_output": product, "value_and_derivative": both}
+    return device.device(bodies.get(form, one))
+
+
+@functools.cache
+def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: bool) -> tuple[Callable, tuple]:
+    """A kernel's function and the Numba types of its arguments."""
+    from numba import types
+
+    from kernels.backends import cuda_primitives as device
+
+    record = lookup(name)
+    memory = device.Memory(dtype)
+    address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
+    if not record.elementwise:
+        real = _compute_type(dtype, accuracy)
+        parts = {part: device.formulas(real)[f"{name}_{part}"] for part in ROW_PARTS}
+        loop = device.row_loop(parts, real, memory, form == "backward_from_output", form != "value")
+        return loop, (address, address, address, count, count)
+    apply = _apply(record, form, dtype, accuracy)
+    loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
+    p = address if parameter_array else scalar
+    return loop, (address, address, p, scalar, address, address, count, count, count)
+
+
+@functools.cache
+def _compiled(name: str, form: str, dtype: type, accuracy: str, parameter_array: bool):
+    """A kernel that can be launched, compiled for the current device."""
+    loop, arguments = _text(name, form, dtype, accuracy, parameter_array)
+    if _simulated():
+        return _cuda().jit(loop)
+    # Without link-time optimisation the PTX that the tests read is the code that runs.
+    return _cuda().jit(_signature(arguments), fastmath=False, opt=True, lto=False)(loop)
+
+
+def _signature(arguments: tuple):
+    from numba import types
+
+    return types.void(*arguments)
+
+
+@contextlib.contextmanager
+def _pretended_device(cc: tuple[int, int]) -> Iterator[None]:
+    """Device functions are compiled for the current device, even when PTX for another one is asked for."""
+    from numba.cuda import dispatcher
+
+    current = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = current
+
+
+def compile_ptx(
+    record: Activation,
+    form: str,
+    dtype: type,
+    accuracy: str = "fast",
+    cc: tuple[int, int] = (9, 0),
+    parameter_array: bool = False,
+) -> str:
+    """The PTX of a kernel; needs numba-cuda and NVVM, but neither a driver nor a GPU."""
+    cuda = _cuda()
+    with _pretended_device(cc):
+        loop, arguments = _text(record.name, form, dtype, accuracy, parameter_array)
+        return cuda.compile_ptx(loop, _signature(arguments), cc=cc, fastmath=False, opt=True)[0]
+
+
+# ---------------------------------------------------------------- arrays
+class _View:
+    """A device array as a kernel needs it: shape, address, stream."""
+
+    def __init__(self, array, dtype: type):
+        interface = _interface(array)
+        self.array = array
+        self.shape = tuple(interface["shape"])
+        self.address = interface["data"][0]
+        self.stream = interface.get("stream")
+        if np.dtype(interface["typestr"]) != dtype:
+            raise TypeError(f"expected a device array of {np.dtype(dtype)}, given {np.dtype(interface['typestr'])}")
+        if not _contiguous(self.shape, interface.get("strides"), np.dtype(dtype).itemsize):
+            raise ValueError(f"expected a C-contiguous device array, given strides {interface['strides']}")
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def argument(self):
+        """What the kernel gets: the simulator has no addresses."""
+        return self.array.reshape(-1) if _simulated() else self.address
+
+
+def _interface(array) -> dict:
+    if _simulated():
+        return array.__array_interface__
+    return array.__cuda_array_interface__
+
+
+def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...] | None, itemsize: int) -> bool:
+    if strides is None or 0 in shape:
+        return True
+    expected = itemsize
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length > 1 and stride != expected:
+            return False
+        expected *= length
+    return True
+
+
+def _on_host(array) -> bool:
+    return isinstance(array, np.ndarray)
+
+
+def _is_array(value) -> bool:
+    """An array with axes; NumPy scalars and 0-d arrays are parameters like any number."""
+    return bool(getattr(value, "shape", ()))
+
+
+def _stream(views: list[_View]):
+    """The stream of the arrays. Where they have several, the first waits for what the others hold at this moment."""
+    cuda = _cuda()
+    pointers = list(dict.fromkeys(view.stream for view in views if view.stream is not None))
+    if not pointers:
+        return cuda.default_stream() if not _simulated() else 0
+    streams = [cuda.external_stream(pointer) for pointer in pointers]
+    for other in streams[1:]:
+        event = cuda.event(timing=False)
+        event.record(other)
+        event.wait(streams[0])
+    return streams[0]
+
+
+# ---------------------------------------------------------------- launching
+def _groups(views: list[_View], n: int, itemsize: int) -> tuple[int, int]:
+    """Where 16-byte accesses may start, and how many groups follow: none unless all arrays are misaligned alike."""
+    from kernels.backends.cuda_primitives import GROUP, VECTOR_BYTES
+
+    offsets = {view.address % VECTOR_BYTES for view in views}
+    if len(offsets) != 1:
+        return 0, 0
+    start = -offsets.pop() % VECTOR_BYTES // itemsize
+    return (start, (n - start) // GROUP) if n > start else (0, 0)
+
+
+@functools.cache
+def _multiprocessors(device_id: int) -> int:
+    return _cuda().gpus[device_id].MULTIPROCESSOR_COUNT
+
+
+def _grid(n: int, groups: int) -> tuple[int, int]:
+    """Blocks and threads of the elementwise loop."""
+    if _simulated():
+        return SIMULATED_BLOCKS, SIMULATED_THREADS
+    most = _multiprocessors(_cuda().get_current_device().id) * BLOCKS_PER_MULTIPROCESSOR
+    work = max(groups, n - 4 * groups)
+    return max(1, min(most, -(-work // THREADS))), THREADS
+
+
+class _Kernel:
+    """A kernel for one activation, form, dtype and accuracy; compiled at its first launch."""
+
+    def __init__(self, record: Activation, form: str, dtype: type, accuracy: str):
+        self.record, self.form, self.dtype, self.accuracy = record, form, dtype, accuracy
+        self.inputs = 2 if form in ("backward", "backward_from_output") else 1
+        self.outputs = 2 if form == "value_and_derivative" else 1
+
+    def __call__(self, *arguments, out=None):
+        inputs, parameters = arguments[: self.inputs], arguments[self.inputs :]
+        if len(arguments) != self.inputs + len(self.record.parameters):
+            names = ", ".join(p.name for p in self.record.parameters) or "none"
+            raise TypeError(f"{self.record.name} {self.form} takes {self.inputs} arrays and the parameters: {names}")
+        outs = (out,) if self.outputs == 1 else tuple(out or (None, None))
+        call = self._from_host if _on_host(inputs[0]) else self._on_device
+        results = call(inputs, parameters, outs)
+        return results[0] if self.outputs == 1 else results
+
+    def _from_host(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
+        cuda = _cuda()
+        outs = tuple(np.empty_like(inputs[-1]) if out is None else out for out in outs)
+        inputs = tuple(cuda.to_device(array) for array in inputs)
+        parameters = tuple(cuda.to_device(p) if _is_array(p) and _on_host(p) else p for p in parameters)
+        results = self._on_device(inputs, parameters, (None,) * len(outs))
+        for result, out in zip(results, outs, strict=True):
+            if out.size:
+                result.copy_to_host(out)
+        return outs
+
+    def _on_device(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
+        views = [_View(array, self.dtype) for array in inputs]
+        arrays = {k: _View(p, self.dtype) for k, p in enumerate(parameters) if _is_array(p)}
+        given = [_View(out, self.dtype) for out in outs if out is not None]
+        shape = views[-1].shape
+        for view in (*views, *arrays.values(), *given):
+            if view.shape != shape:
+                raise ValueError(f"expected device arrays of shape {shape}, given {view.shape}")
+        stream = _stream([*views, *arrays.values(), *given])
+        new = functools.partial(_cuda().device_array, shape, self.dtype, stream=stream)
+        outs = tuple(new() if out is None else out for out in outs)
+        if math.prod(shape):
+            launch = self._launch_elements if self.record.elementwise else self._launch_rows
+            launch(views, parameters, arrays, [_View(out, self.dtype) for out in outs], stream)
+        return outs
+
+    def _launch_elements(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
+        if set(arrays) - {0}:
+            raise TypeError(f"{self.record.name}: only the first parameter may be an array")
+        n = inputs[0].size
+        start, groups = _groups([*inputs, *arrays.values(), *outs], n, self.dtype().itemsize)
+        values = [arrays[k].argument if k in arrays else self.dtype(v) for k, v in enumerate(parameters)]
+        p, q = [*values, self.dtype(0), self.dtype(0)][:2]
+        kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, bool(arrays))
+        addresses = inputs[0].argument, inputs[-1].argument
+        targets = outs[0].argument, outs[-1].argument
+        blocks, threads = _grid(n, groups)
+        kernel[blocks, threads, stream](*addresses, p, q, *targets, start, groups, n)
+
+    def _launch_rows(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
+        rows, n = inputs[0].shape
+        kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, False)
+        blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
+        kernel[blocks, LANES, stream](inputs[0].argument, inputs[-1].argument, outs[0].argument, rows, n)
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
+    """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
+    if form == "jacobian":
+        return jacobian(lambda _: bind(record, "value", _compute_type(dtype, accuracy), "fast"), accuracy)
+    return _Kernel(record, form, dtype, accuracy)

@@ -1,0 +1,110 @@
+"""The loops of each instruction-set level hold packed instructions: a scalar libm call would be the toy version."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from kernels.activations import RECORDS
+from kernels.backends.cython_loops import level_states, native
+from kernels.native.levels import levels_here
+
+#: The register class that a vectorised loop of the level uses.
+REGISTER = {"x86-64-v2": "xmm", "x86-64-v3": "ymm", "x86-64-v4": "zmm", "aarch64": r"v\d+\.[24]"}
+#: Without an fma instruction GCC 12 does not vectorise the emulation; comparisons and single operations it does.
+EXPECTED_AT_V2 = {"relu", "leaky_relu", "prelu"}
+
+
+def built_levels():
+    return [level for level in levels_here() if native("cpu") and level_states().get(level.name) is None]
+
+
+def loops_of(level):
+    return [
+        (formula, dtype)
+        for record in RECORDS
+        if record.elementwise and (level.name != "x86-64-v2" or record.name in EXPECTED_AT_V2)
+        for formula in record.scalar_formulas
+        for dtype in ("float32", "float64")
+    ]
+
+
+@pytest.fixture(scope="module")
+def disassembly():
+    """symbol -> its instructions, for a level's module."""
+    if shutil.which("objdump") is None:
+        pytest.skip("objdump is not installed (Debian: apt install binutils)")
+    cache = {}
+
+    def read(level):
+        if level.name not in cache:
+            listing = subprocess.run(
+                ["objdump", "-d", "--no-show-raw-insn", native(level.module).__file__],
+                capture_output=True, text=True, check=True,
+            ).stdout  # fmt: skip
+            blocks = re.split(r"\n\n", listing)
+            found = [(re.search(r"<(.+?)>:", block), block) for block in blocks]
+            cache[level.name] = {match.group(1): block for match, block in found if match}
+        return cache[level.name]
+
+    return read
+
+
+def body(symbols, level, loop):
+    """The instructions of one loop, with what the compiler split off from it."""
+    ending = f"{level.module}_{loop}"
+    split = re.compile(r"\.(part|isra|constprop|cold)\.?\d*$")
+    parts = [text for name, text in symbols.items() if split.sub("", name).endswith(ending)]
+    assert parts, f"no symbol ends with {ending}"
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("level", built_levels(), ids=lambda level: level.name)
+def test_every_loop_is_packed(level, disassembly):
+    symbols = disassembly(level)
+    scalar = []
+    for formula, dtype in loops_of(level):
+        text = body(symbols, level, f"{formula}_{dtype}")
+        packed = re.search(rf"\b\w+p{'s' if dtype == 'float32' else 'd'}\b.*{REGISTER[level.name]}", text)
+        packed = packed if level.name != "aarch64" else re.search(REGISTER["aarch64"], text)
+        if not packed:
+            scalar.append(f"{formula}_{dtype}")
+    assert not scalar
+
+
+@pytest.mark.parametrize("level", built_levels(), ids=lambda level: level.name)
+def test_no_loop_calls_libm(level, disassembly):
+    """Only the level without an fma instruction may call libm's fma, for float64."""
+    allowed = {"fma"} if level.name == "x86-64-v2" else set()
+    calls = [
+        re.findall(r"call\w*\s+\w+ <(\w+)@plt>", body(disassembly(level), level, f"{formula}_{dtype}"))
+        for record in RECORDS
+        for formula in (record.scalar_formulas if record.elementwise else ())
+        for dtype in ("float32", "float64")
+    ]
+    assert set().union(*calls) <= allowed
+
+
+@pytest.mark.parametrize("level", built_levels(), ids=lambda level: level.name)
+def test_float32_loops_touch_no_double(level, disassembly):
+    """float32 of the fast class never widens; without an fma instruction the emulation does, on purpose."""
+    if level.name == "x86-64-v2":
+        pytest.skip("x86-64-v2 has no fma instruction: float32 fma is emulated in float64")
+    single = [f"{formula}_{dtype}" for formula, dtype in loops_of(level) if dtype == "float32"]
+    symbols = disassembly(level)
+    assert not [loop for loop in single if re.search(r"cvtps2pd|cvtss2sd|\bfcvtl\b", body(symbols, level, loop))]
+
+
+def test_numba_kernels_are_packed_and_single_precision():
+    from kernels.backends import numba_cpu
+
+    if numba_cpu.reason():
+        pytest.skip(numba_cpu.reason())
+    import numpy as np
+
+    for record in RECORDS:
+        for formula in record.scalar_formulas if record.elementwise else ():
+            listing = numba_cpu.elementwise(formula, np.float32, len(record.parameters)).inspect_llvm()
+            assert re.search(r"<\d+ x float>", listing), f"{formula} is not vectorised"
+            assert not re.search(r"\bdouble\b", listing), f"{formula} computes in double"
