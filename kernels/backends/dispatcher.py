@@ -34,11 +34,11 @@ def plan(name: str, form: str, accuracy: str) -> object:
     for dtype in ("float32", "float64"):
         compute = cython_loops.inside(dtype, accuracy)
         found = crossover.segments(activation=name, form=form, dtype=dtype, accuracy=accuracy)
-        rows[dtype] = [(s["from"], *_addresses(record, form, compute, s["backend"]), s["threads"]) for s in found]
+        rows[dtype] = [(s["from"], *addresses(record, form, compute, s["backend"]), s["threads"]) for s in found]
     return cython_loops.make_plan(record, form, accuracy, rows)
 
 
-def _addresses(record: Activation, form: str, dtype: str, backend: str) -> tuple[int, int]:
+def addresses(record: Activation, form: str, dtype: str, backend: str) -> tuple[int, int]:
     """(first, second) kernel addresses of "cython", "cython:LEVEL" or "numba"."""
     base, _, level = backend.partition(":")
     first, second = cython_loops.formulas(record, form)

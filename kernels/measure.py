@@ -1,0 +1,448 @@
+"""The one place that takes a time: what is timed, on which data, how often, and against which ceiling.
+
+``prepare`` makes a case ready (data, output memory, compilation), ``sample`` times the contestants of one group in turns, and
+``ulp`` checks their results afterwards. Nothing here draws, and nothing that draws measures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import math
+import time
+import timeit
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation, lookup
+from kernels.backends import available, contestant, numpy_vector
+
+#: The forms that one call on prepared arrays computes; gradients of parameters and Jacobians are not timed.
+FORMS = ("value", "derivative", "backward", "backward_from_output", "value_and_derivative")
+#: "negative": the tail in which exponentials underflow; "digits": what a trained network feeds its activations.
+DATA = ("normal", "negative", "digits")
+#: Entries of a row for functions of rows.
+ROW = 100
+#: The loop count is chosen so that a sample takes this long, where the budget allows.
+SAMPLE_NS = 10_000_000
+#: A contestant is sampled until its relative interquartile range is this small, or the budget is used.
+STABLE = 0.02
+FEWEST, STABLE_FROM, MOST = 3, 7, 60
+#: Results of this many elements are checked against the float64 formulas; for float64, against the oracle.
+CHECKED, CHECKED_BY_ORACLE = 100_000, 200
+#: Near a root of the derivative the error is counted in ulp(1).
+ROOT_RADIUS = 0.5
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to time."""
+
+    activation: str
+    form: str
+    #: As ``kernels.get`` takes it, "cython:x86-64-v3" too.
+    backend: str
+    dtype: str
+    n: int
+    accuracy: str = "fast"
+    data: str = "normal"
+    #: True: a new output each call, dropped at once; False: ``out=``.
+    allocate: bool = False
+    #: True: the caches are evicted before each call.
+    cold: bool = False
+    #: None: all threads.
+    threads: int | None = None
+
+    @property
+    def group(self) -> str:
+        """What is compared with each other: everything but the backend."""
+        return replace(self, backend="").id
+
+    @property
+    def id(self) -> str:
+        form = "" if self.form == "value" else self.form
+        extras = (
+            self.backend,
+            "" if self.data == "normal" else self.data,
+            "" if self.accuracy == "fast" else self.accuracy,
+            "allocate" if self.allocate else "",
+            "cold" if self.cold else "",
+            "" if self.threads is None else f"threads{self.threads}",
+        )
+        return "-".join(filter(None, (self.activation, form, self.dtype, str(self.n), *extras)))
+
+    @property
+    def record(self) -> Activation:
+        return lookup(self.activation)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes read once plus bytes written once by a call."""
+        return self.n * self.record.bytes_per_element(self.form, np.dtype(self.dtype).itemsize)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call: quartiles over the samples, each the mean over ``loops`` calls."""
+
+    q1: float
+    median: float
+    q3: float
+    samples: int
+    loops: int
+
+
+class Timed:
+    """A statement to be timed; names in it are given as keywords. ``threads``: None for all."""
+
+    #: Calls a sample; None: as many as the clock needs.
+    loops: int | None = None
+
+    def __init__(self, statement: str, threads_: int | None = None, **names: Any):
+        self.threads = threads_
+        # Names become locals of the timed function, so that looking them up costs nothing.
+        setup = "; ".join(f"{name} = given[{name!r}]" for name in names)
+        self.timer = timeit.Timer(statement, setup, time.perf_counter_ns, {"given": names})
+
+    def run(self, loops: int) -> int:
+        """Nanoseconds of ``loops`` calls."""
+        with limited_threads(self.threads):
+            return self.timer.timeit(loops)
+
+
+class Prepared(Timed):
+    """A case made ready: compiled, warmed up, its data in memory."""
+
+    def __init__(self, case: Case, function: Callable, inputs: tuple, params: tuple, out: Any):
+        self.case, self.inputs, self.params = case, inputs, params
+        self.loops = 1 if case.cold else None
+        arguments = {f"a{k}": value for k, value in enumerate(inputs + _omitted(function, case, params))}
+        self._function, self._out = functools.partial(function, *arguments.values()), out
+        given = ", ".join(arguments)
+        if out is None:
+            super().__init__(f"f({given})", case.threads, f=function, **arguments)
+        else:
+            super().__init__(f"f({given}, out=out)", case.threads, f=function, out=out, **arguments)
+        start = time.perf_counter()
+        self.call()
+        #: Of the call that compiles; less the time of a call, it is the compilation.
+        self.first_seconds = time.perf_counter() - start
+
+    def call(self) -> Any:
+        """Run the kernel once."""
+        with limited_threads(self.case.threads):
+            return self._function() if self._out is None else self._function(out=self._out)
+
+    def run(self, loops: int) -> int:
+        if self.case.cold:
+            evict_caches()
+        return super().run(loops)
+
+    def result(self) -> tuple[np.ndarray, ...]:
+        """What one more call gives, as arrays."""
+        result = self.call()
+        pair = self.case.form == "value_and_derivative"
+        return tuple(np.asarray(one) for one in (result if pair else (result,)))
+
+
+def _omitted(function: Callable, case: Case, params: tuple) -> tuple:
+    """No parameters where a public function has these as its defaults: bare kernels, without a signature, have none."""
+    defaults = tuple(p.default for p in case.record.parameters)
+    public = hasattr(function, "__signature__")
+    return () if public and defaults == case.record.example_parameters else params
+
+
+# ---------------------------------------------------------------- data
+def prepare(case: Case) -> Prepared:
+    """The case with its data, compiled and called once; BackendUnavailable or ImportError say what is missing."""
+    dtype = np.dtype(case.dtype).type
+    inputs = make_inputs(case)
+    start = time.perf_counter()
+    function = contestant(case.record, case.form, dtype, case.backend, case.accuracy)
+    binding = time.perf_counter() - start
+    params = tuple(float(dtype(p)) for p in case.record.example_parameters)
+    out = None if case.allocate else make_outputs(case)
+    if available(case.backend)[0].name == "python":
+        inputs, out = tuple(x.tolist() for x in inputs), None
+    prepared = Prepared(case, function, inputs, params, out)
+    prepared.first_seconds += binding
+    return prepared
+
+
+def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
+    """x, or (grad_output, x), or (grad_output, y)."""
+    x = _shaped(_pool(case.data, case.dtype, case.n), case)
+    if not case.form.startswith("backward"):
+        return (x,)
+    g = _shaped(_pool("gradient", case.dtype, case.n), case)
+    if case.form == "backward":
+        return g, x
+    params = case.record.example_parameters
+    return g, contestant(case.record, "value", x.dtype.type, "numpy")(x, *params)
+
+
+def make_outputs(case: Case) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    """Output memory, shared by all contestants: the same pages and the same alignment for each."""
+    first = _shaped(_pool("out", case.dtype, case.n), case)
+    if case.form != "value_and_derivative":
+        return first
+    return first, _shaped(_pool("out2", case.dtype, case.n), case)
+
+
+def _shaped(array: np.ndarray, case: Case) -> np.ndarray:
+    return array if case.record.elementwise else array.reshape(-1, min(case.n, ROW))
+
+
+_pools: dict[tuple[str, str], np.ndarray] = {}
+
+
+def _pool(name: str, dtype: str, n: int) -> np.ndarray:
+    """The first n numbers of a data set; smaller arrays are views of the largest made so far."""
+    held = _pools.get((name, dtype))
+    if held is None or held.size < n:
+        held = _pools[name, dtype] = _generate(name, np.dtype(dtype), n)
+    return held[:n]
+
+
+def _generate(name: str, dtype: np.dtype, n: int) -> np.ndarray:
+    if name.startswith("out"):
+        return np.full(n, np.nan, dtype)
+    if name == "digits":
+        from kernels.digits import pre_activations
+
+        return pre_activations(n, dtype)
+    seed = 1 if name == "gradient" else 0
+    numbers = np.random.default_rng(seed).standard_normal(n, dtype)
+    if name == "negative":
+        np.abs(numbers, out=numbers)
+        np.multiply(numbers, -40, out=numbers)
+    return numbers
+
+
+def release_data() -> None:
+    """Forget the data made so far, which can be gigabytes."""
+    _pools.clear()
+
+
+def memory_needed(case: Case) -> int:
+    """Bytes of data and temporaries, roughly: a pure Python number is an object and a pointer, twice."""
+    if available(case.backend)[0].name == "python":
+        return case.bytes + 128 * case.n
+    # NumPy's texts make up to five temporaries, two of them in float64 for the accurate class.
+    return 4 * case.bytes
+
+
+def memory_free() -> int | None:
+    """Bytes that can be used without swapping, where the system tells it."""
+    try:
+        with open("/proc/meminfo") as lines:
+            found = dict(line.split(":", 1) for line in lines)
+        return int(found["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+# ---------------------------------------------------------------- taking times
+@contextlib.contextmanager
+def limited_threads(count: int | None) -> Iterator[None]:
+    if count is None:
+        yield
+        return
+    before = threads.get_num_threads()
+    threads.set_num_threads(count)
+    try:
+        yield
+    finally:
+        threads.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@functools.cache
+def _evictor() -> np.ndarray:
+    from kernels.machine import caches
+
+    return np.zeros(2 * max([*caches().values(), 1 << 25]), np.uint8)
+
+
+def evict_caches() -> None:
+    """Fill every cache with something else."""
+    buffer = _evictor()
+    np.add(buffer, 1, out=buffer)
+
+
+def settle(most: int = 30) -> None:
+    """Wait until no thread of this process works: worker threads spin for a while after a call."""
+    for _ in range(most):
+        before = time.process_time_ns()
+        time.sleep(0.001)
+        if time.process_time_ns() - before < 300_000:
+            return
+
+
+class _Sampler:
+    """The samples of one contestant."""
+
+    def __init__(self, timed: Timed, target_ns: float):
+        self.timed = timed
+        self.seconds: list[float] = []
+        self.loops = timed.loops or self._calibrate(target_ns)
+
+    def _calibrate(self, target_ns: float) -> int:
+        loops = 1
+        while (taken := max(self.timed.run(loops), 1)) < target_ns / 2:
+            loops = min(10 * loops, max(loops + 1, math.ceil(loops * target_ns / taken)))
+        return loops
+
+    def take(self) -> None:
+        settle()
+        if self.loops > 1:
+            self.timed.run(1)
+        self.seconds.append(self.timed.run(self.loops) / self.loops * 1e-9)
+
+    def is_stable(self) -> bool:
+        if len(self.seconds) < STABLE_FROM:
+            return False
+        q1, median, q3 = np.quantile(self.seconds, (0.25, 0.5, 0.75))
+        return q3 - q1 <= STABLE * median or len(self.seconds) >= MOST
+
+    def timing(self) -> Timing:
+        q1, median, q3 = map(float, np.quantile(self.seconds, (0.25, 0.5, 0.75)))
+        return Timing(q1, median, q3, len(self.seconds), self.loops)
+
+
+def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generator) -> list[Timing]:
+    """Time the contestants in turns, each round in random order, until they are stable or the budget is used."""
+    target_ns = min(SAMPLE_NS, budget_s * 1e9 / max(len(contestants), 1) / (2 * FEWEST))
+    with _no_collection():
+        deadline = time.perf_counter() + budget_s
+        samplers = [_Sampler(timed, target_ns) for timed in contestants]
+        unfinished = samplers
+        while unfinished:
+            for k in rng.permutation(len(unfinished)):
+                unfinished[k].take()
+            late = time.perf_counter() > deadline
+            unfinished = [s for s in unfinished if not (s.is_stable() or (late and len(s.seconds) >= FEWEST))]
+    return [sampler.timing() for sampler in samplers]
+
+
+# ---------------------------------------------------------------- the ceiling
+def copy_ceiling(nbytes: int, threads_: int | None, budget_s: float = 0.1) -> dict[str, float]:
+    """GB/s, read plus written, of each way to copy nbytes/2 bytes; the ceiling is the largest. ``threads_``: None for all."""
+    n = max(nbytes // 8, 1)
+    x, y = _pool("normal", "float32", n), _pool("out", "float32", n)
+    ways = {
+        "numpy.copyto": Timed("f(y, x)", f=np.copyto, x=x, y=y),
+        "memcpy": Timed("y[:] = x", x=memoryview(x), y=memoryview(y)),
+        # With slope 1 it copies, by the dispatcher's own loops, stores and threads.
+        "kernels.fastest, identity": Timed("f(x, 1.0, out=y)", threads_, f=_identity(), x=x, y=y),
+    }
+    workers = threads_ or threads.get_num_threads()
+    with ThreadPoolExecutor(workers) as pool:
+        if workers > 1 and nbytes >= 1 << 20:
+            parts = np.array_split(y, workers), np.array_split(x, workers)
+            ways["numpy.copyto, threads"] = Timed("list(f(c, y, x))", f=pool.map, c=np.copyto, y=parts[0], x=parts[1])
+        timings = sample(list(ways.values()), budget_s, np.random.default_rng(0))
+    return {way: 8 * n / timing.median * 1e-9 for way, timing in zip(ways, timings, strict=True)}
+
+
+def _identity() -> Callable:
+    from kernels.backends import get
+
+    return get("leaky_relu")
+
+
+# ---------------------------------------------------------------- checking results
+def ulp(prepared: Prepared) -> float:
+    """The largest error of the results in units in the last place, over evenly spread elements; infinite if not a number."""
+    case = prepared.case
+    dtype = np.dtype(case.dtype)
+    chosen = _chosen(case, CHECKED if dtype == np.float32 else CHECKED_BY_ORACLE)
+    results = prepared.result()
+    inputs = [np.asarray(x)[chosen].astype(np.float64) for x in prepared.inputs]
+    judge = _by_numpy if dtype == np.float32 else _by_oracle
+    forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
+    worst = 0.0
+    for form, result in zip(forms, results, strict=True):
+        got = result[chosen].astype(dtype).astype(np.float64)
+        error, exact = judge(case.record, form, inputs, prepared.params, got)
+        scale = _scale(case.record, form, inputs, exact)
+        worst = max(worst, _largest(error, scale, dtype))
+    return worst
+
+
+def _chosen(case: Case, most: int) -> np.ndarray:
+    """Evenly spread elements (rows, for functions of rows), the first and the last among them."""
+    row = 1 if case.record.elementwise else min(case.n, ROW)
+    count = case.n // row
+    return np.unique(np.linspace(0, count - 1, min(count, max(most // row, 1))).astype(np.intp))
+
+
+def _by_numpy(record: Activation, form: str, inputs: list, params: tuple, got: np.ndarray) -> tuple:
+    """(error, exact) by the NumPy text in float64."""
+    exact = numpy_vector.bind(record, form, np.float64, "fast")(*inputs, *params)
+    return got - exact, exact
+
+
+def _by_oracle(record: Activation, form: str, inputs: list, params: tuple, got: np.ndarray) -> tuple:
+    """(error, exact) by the arbitrary-precision formulas."""
+    from kernels import oracle
+
+    exact = _oracle_rows(record, form, inputs) if not record.elementwise else _oracle_each(record, form, inputs, params)
+    flat = [oracle.mp.mpf(float(g)) - e for g, e in zip(got.ravel(), exact, strict=True)]
+    return tuple(np.array(list(map(float, numbers))).reshape(got.shape) for numbers in (flat, exact))
+
+
+def _oracle_each(record: Activation, form: str, inputs: list, params: tuple) -> list:
+    from kernels import oracle
+
+    names = {"backward": "derivative", "backward_from_output": "derivative_from_output"}
+    formula = oracle.lookup(record, names.get(form, form))
+    exact = [formula(float(x), *params) for x in inputs[-1]]
+    return exact if len(inputs) == 1 else [float(g) * e for g, e in zip(inputs[0], exact, strict=True)]
+
+
+def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
+    from kernels import oracle
+
+    names = {"backward": f"{record.name}_backward", "backward_from_output": f"{record.name}_derivative_from_output"}
+    formula = oracle.lookup(record, names.get(form, form))
+    rows = zip(*(x.tolist() for x in inputs), strict=True)
+    return [entry for row in rows for entry in formula(*row)]
+
+
+def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray) -> np.ndarray:
+    """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
+    if not record.elementwise and form != "value":
+        g, last = inputs
+        y = last if form == "backward_from_output" else numpy_vector.softmax(last)
+        # y (g - sum g y): the difference may cancel, so its terms give the scale.
+        return y * np.maximum(np.abs(g), np.abs(g * y).sum(axis=-1, keepdims=True))
+    if not record.derivative_roots or form not in ("derivative", "backward"):
+        return exact
+    near = np.any([np.abs(inputs[-1] - root) < ROOT_RADIUS for root in record.derivative_roots], axis=0)
+    return np.where(near, inputs[0] if form == "backward" else 1.0, exact)
+
+
+def _largest(error: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> float:
+    info = np.finfo(dtype)
+    _, exponent = np.frexp(np.abs(scale))
+    exponent = np.where(scale == 0, info.minexp, np.maximum(exponent - 1, info.minexp))
+    errors = np.abs(error) / np.ldexp(1.0, exponent - info.nmant)
+    largest = float(errors.max(initial=0.0))
+    return largest if math.isfinite(largest) else math.inf
