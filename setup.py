@@ -12,6 +12,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, ExecError, LinkError
 
 ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
@@ -92,38 +93,52 @@ class BuildWhatCompiles(build_ext):
         target.write_text(text + "\n")
 
     def build_extension(self, ext):
-        reason = self.lacks("#include <Python.h>", [])
         if ext.name.endswith(".dispatch"):
-            openmp = self.lacks("#include <omp.h>", ["-fopenmp"], link=True)
-            if openmp:
-                self.reasons["openmp"] = f"no threads in the Cython backend: {openmp}"
-            else:
-                ext.extra_compile_args.append("-fopenmp")
-                ext.extra_link_args.append("-fopenmp")
-        reason = reason or self.lacks("", ext.extra_compile_args)
+            self.add_openmp(ext)
+        reason = self.obstacle() or self.flags_obstacle(ext.extra_compile_args)
         if reason is None:
             try:
                 super().build_extension(ext)
                 return
             except Exception as error:  # whatever a compiler can do wrong, the install goes on without this extension
-                reason = f"compiling failed: {error}"
+                reason = f"compiling it failed: {str(error)[:300]}"
         self.reasons[ext.name] = reason
 
-    def lacks(self, code, flags, link=False):
-        """Why a small program with this code and these flags does not compile, or None."""
+    def add_openmp(self, ext):
+        if self.compiles("#include <omp.h>", ["-fopenmp"], link=True):
+            ext.extra_compile_args.append("-fopenmp")
+            ext.extra_link_args.append("-fopenmp")
+        else:
+            self.reasons["openmp"] = "the compiler has no OpenMP (-fopenmp): the Cython backend uses one thread"
+
+    def obstacle(self):
+        """What keeps every extension from compiling, or None."""
+        if not self.compiles("", []):
+            return (
+                f"no working C compiler ({' '.join(self.compiler.compiler[:1])}): install one (Debian: apt install gcc)"
+            )
+        if not self.compiles("#include <Python.h>", []):
+            return "Python.h is missing: install Python's headers (Debian: apt install python3-dev)"
+        return None
+
+    def flags_obstacle(self, flags):
+        """The flags that the compiler lacks, or None."""
+        lacking = [flag for flag in flags if not self.compiles("", [flag])]
+        return f"the compiler does not take {' '.join(lacking)}: use a newer one" if lacking else None
+
+    def compiles(self, code, flags, link=False):
+        """Whether a small program with this code and these flags compiles (and links)."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "probe.c"
             source.write_text(f"{code}\nint main(void) {{ return 0; }}\n")
             include = [sysconfig.get_path("include")]
             try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, include_dirs=include, extra_postargs=list(flags)
-                )
+                objects = self.compiler.compile([str(source)], folder, include_dirs=include, extra_postargs=flags)
                 if link:
-                    self.compiler.link_executable(objects, "probe", output_dir=folder, extra_postargs=list(flags))
-            except Exception as error:  # distutils raises a family of its own; the text is what counts
-                return f"{' '.join(flags) or code or 'a C compiler'} did not compile ({error})"
-        return None
+                    self.compiler.link_executable(objects, "probe", folder, extra_postargs=flags)
+            except (CompileError, LinkError, ExecError):
+                return False
+        return True
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildWhatCompiles})

@@ -15,7 +15,7 @@ def show(facts: dict, indent: str = "") -> None:
             show(value, indent + "  ")
         else:
             text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            print(f"{indent}{key}: {'yes' if text is None and indent else text}")
+            print(f"{indent}{key}: {text}")
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(facts, indent=1))
     else:
+        for table in ("levels", "backends"):
+            facts[table] = {name: reason or "ready" for name, reason in facts[table].items()}
         show(facts)
 
 

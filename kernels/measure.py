@@ -1,7 +1,7 @@
 """The one place that takes a time: what is timed, on which data, how often, and against which ceiling.
 
-``prepare`` makes a case ready (data, output memory, compilation), ``sample`` times the contestants of one group in turns, and
-``ulp`` checks their results afterwards. Nothing here draws, and nothing that draws measures.
+``prepare`` makes a case ready (data, output memory, compilation), ``sample`` times the contestants of one group in turns,
+and ``ulp`` checks their results afterwards. Nothing here draws, and nothing that draws measures.
 """
 
 from __future__ import annotations
@@ -343,7 +343,7 @@ def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generat
 
 # ---------------------------------------------------------------- the ceiling
 def copy_ceiling(nbytes: int, threads_: int | None, budget_s: float = 0.1) -> dict[str, float]:
-    """GB/s, read plus written, of each way to copy nbytes/2 bytes; the ceiling is the largest. ``threads_``: None for all."""
+    """GB/s, read plus written, of each way to copy nbytes/2 bytes; the ceiling is the largest."""
     n = max(nbytes // 8, 1)
     x, y = _pool("normal", "float32", n), _pool("out", "float32", n)
     ways = {
@@ -369,7 +369,7 @@ def _identity() -> Callable:
 
 # ---------------------------------------------------------------- checking results
 def ulp(prepared: Prepared) -> float:
-    """The largest error of the results in units in the last place, over evenly spread elements; infinite if not a number."""
+    """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
     case = prepared.case
     dtype = np.dtype(case.dtype)
     chosen = _chosen(case, CHECKED if dtype == np.float32 else CHECKED_BY_ORACLE)
