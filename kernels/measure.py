@@ -10,6 +10,7 @@ import contextlib
 import functools
 import gc
 import math
+import os
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
@@ -293,6 +294,29 @@ def settle(most: int = 30) -> None:
         time.sleep(0.001)
         if time.process_time_ns() - before < 300_000:
             return
+
+
+class Elsewhere:
+    """How many cores other processes, and other guests of the same machine, use from now on."""
+
+    def __init__(self):
+        self.start = self._now()
+
+    def cores(self) -> float | None:
+        """Cores busy elsewhere on average; None where the system does not tell."""
+        if self.start is None:
+            return None
+        machine, process, wall = (b - a for a, b in zip(self.start, self._now(), strict=True))
+        return round(max(machine - process, 0.0) / max(wall, 1e-9), 3)
+
+    def _now(self) -> tuple[float, float, float] | None:
+        try:
+            with open("/proc/stat") as lines:
+                user, nice, system, _idle, _wait, irq, softirq, steal = map(int, next(lines).split()[1:9])
+        except (OSError, ValueError):
+            return None
+        machine = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return machine, time.process_time(), time.perf_counter()
 
 
 class _Sampler:

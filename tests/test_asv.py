@@ -71,5 +71,5 @@ def test_default_set():
 
 def test_ids():
     case = Case("relu", "value", "float32", 1000, "numba")
-    assert str(case) == "relu-float32-1000-numba"
-    assert case._replace(form="derivative", accuracy="accurate").group == "relu.derivative-float32-1000-accurate"
+    assert case.id == "relu-float32-1000-numba"
+    assert case._replace(form="derivative", accuracy="accurate").group == "relu-derivative-float32-1000-accurate"

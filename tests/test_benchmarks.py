@@ -9,7 +9,7 @@ CASES = cases()
 
 
 @pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=3)
-@pytest.mark.parametrize(Case._fields, CASES, ids=map(str, CASES))
+@pytest.mark.parametrize(Case._fields, CASES, ids=[case.id for case in CASES])
 def test_time(benchmark, activation, form, dtype, n, backend, accuracy):
     reason = BACKENDS[backend].reason()
     if reason:

@@ -44,7 +44,7 @@ def build_report() -> dict:
 def _missing(module: str) -> str:
     left_out = build_report()["left_out"]
     found = left_out.get(f"kernels.native.{module}") or left_out.get("kernels")
-    return f"{module} was left out of the build: {found}" if found else f"{module} can't be imported; {_BUILD}"
+    return f"{module} was left out of the build: {found}; then install again" if found else f"{module} can't be imported; {_BUILD}"
 
 
 @functools.cache
