@@ -32,19 +32,32 @@ FORMULAS = {
 }
 
 
+_REPORT = Path(__file__).parents[1] / "native" / "build_report.json"
+
+
+def was_built() -> bool:
+    """Whether a build ran at all: a checkout can be imported without one."""
+    return _REPORT.exists()
+
+
 @functools.cache
 def build_report() -> dict:
     """What the build left out, and why: {"left_out": {module: reason}}."""
-    path = Path(__file__).parents[1] / "native" / "build_report.json"
-    if not path.exists():
-        return {"left_out": {"kernels": f"it was never built: {_BUILD}"}}
-    return json.loads(path.read_text())
+    if not was_built():
+        return {"left_out": {"kernels": f"this checkout was never built: {_BUILD}"}}
+    return json.loads(_REPORT.read_text())
 
 
 def _missing(module: str) -> str:
     left_out = build_report()["left_out"]
-    found = left_out.get(f"kernels.native.{module}") or left_out.get("kernels")
-    return f"{module} was left out of the build: {found}; then install again" if found else f"{module} can't be imported; {_BUILD}"
+    if not was_built():
+        return left_out["kernels"]
+    found = left_out.get(f"kernels.native.{module}")
+    return (
+        f"{module} was left out of the build: {found}; then install again"
+        if found
+        else f"{module} can't be imported; {_BUILD}"
+    )
 
 
 @functools.cache

@@ -6,6 +6,7 @@ Without the compiled part the NumPy text answers, and ``kernels.info()`` says so
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 
 from kernels import crossover
@@ -21,8 +22,11 @@ def variants() -> tuple[str, ...]:
     return ()
 
 
+@functools.cache
 def fallback() -> str | None:
     """Why NumPy answers instead of compiled code, or None."""
+    if not cython_loops.was_built():
+        warnings.warn(f"kernels.fastest uses NumPy: {cython_loops.reason()}", RuntimeWarning, stacklevel=4)
     return cython_loops.reason()
 
 
