@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kernels.backends.cython_loops import native
+from kernels.native import native
 
 
 def _default() -> int:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 import kernels
 from benchmarks import bench_activations
-from benchmarks.cases import SIZES, Case, cases, forms
+from benchmarks.cases import FRESH, SIZES, Case, cases, forms, prepare
 from kernels.activations import RECORDS
 from kernels.backends import BACKENDS
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 LIST_FULL = """
 import json, sys
 sys.path += sys.argv[1:]
-from benchmarks.cases import cases
+from benchmarks.cases import FRESH, SIZES, Case, cases, forms, prepare
 print(json.dumps(sorted({(c.activation, c.form, c.backend, c.dtype, c.accuracy) for c in cases()})))
 """
 
@@ -73,3 +74,13 @@ def test_ids():
     case = Case("relu", "value", "float32", 1000, "numba")
     assert case.id == "relu-float32-1000-numba"
     assert case._replace(form="derivative", accuracy="accurate").group == "relu-derivative-float32-1000-accurate"
+
+
+@pytest.mark.parametrize("backend", ["python", "numpy", "fastest"])
+@pytest.mark.parametrize(("record", "form"), [(record, form) for record in RECORDS for form in record.forms])
+def test_prepared_call_writes_its_output(monkeypatch, record, form, backend):
+    monkeypatch.setattr("benchmarks.cases.WARM_UP", 1e-9)
+    call, arguments, keywords = prepare(Case(record.name, form, "float32", 10, backend))
+    assert ("out" in keywords) == (backend != "python" and form not in FRESH)
+    result = call(*arguments, **keywords)
+    assert not keywords or result is keywords["out"] or all(map(operator.is_, result, keywords["out"]))

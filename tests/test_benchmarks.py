@@ -8,7 +8,7 @@ from kernels.backends import BACKENDS
 CASES = cases()
 
 
-@pytest.mark.benchmark(max_time=0.2, min_rounds=5, warmup=True, warmup_iterations=3)
+@pytest.mark.benchmark(max_time=0.2, min_rounds=5, min_time=0.001)
 @pytest.mark.parametrize(Case._fields, CASES, ids=[case.id for case in CASES])
 def test_time(benchmark, activation, form, dtype, n, backend, accuracy):
     reason = BACKENDS[backend].reason()

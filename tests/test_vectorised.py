@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from kernels.activations import RECORDS
-from kernels.backends.cython_loops import level_states, native
+from kernels.backends.cython_loops import level_states
+from kernels.native import native
 from kernels.native.levels import levels_here
 
 #: The register class that a vectorised loop of the level uses.

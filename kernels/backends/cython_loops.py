@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import os
 import sys
@@ -12,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kernels import threads  # noqa: F401  (sets the dispatcher's thread count)
 from kernels.activations import Activation, lookup
+from kernels.native import native
 from kernels.native.levels import levels_here
 
 #: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
@@ -58,15 +59,6 @@ def _missing(module: str) -> str:
         if found
         else f"{module} can't be imported; {_BUILD}"
     )
-
-
-@functools.cache
-def native(module: str):
-    """A compiled module, or None."""
-    try:
-        return importlib.import_module(f"kernels.native.{module}")
-    except ImportError:
-        return None
 
 
 @functools.cache

@@ -407,6 +407,14 @@ cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray 
     )
 
 
+cdef inline bint takes_pair(tuple pair, int index, cnp.ndarray x):
+    """Whether C can write the two results into a pair of arrays, which must be apart."""
+    if PyTuple_GET_SIZE(pair) != 2 or not takes_result(pair[0], index, x, x) or not takes_result(pair[1], index, x, x):
+        return False
+    first, second = <cnp.ndarray>pair[0], <cnp.ndarray>pair[1]
+    return cnp.PyArray_DATA(first) != cnp.PyArray_DATA(second) and not overlaps_partly(first, second)
+
+
 cdef str OUT = "out"
 
 
@@ -524,7 +532,12 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
         out = empty_like(x)
     else:
         out = <object>given_out
-        if form.plan.kind == PAIR or not takes_result(out, index, x, g):
+        if form.plan.kind == PAIR:
+            if type(out) is not tuple or not takes_pair(<tuple>out, index, x):
+                return call_general(form, args, count, kwnames)
+            run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], values)
+            return out
+        if not takes_result(out, index, x, g):
             return call_general(form, args, count, kwnames)
     run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values)
     return out
