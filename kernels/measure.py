@@ -1,7 +1,7 @@
 """The one place that takes a time: what is timed, on which data, how often, and against which ceiling.
 
-``prepare`` makes a case ready (data, output memory, compilation), ``sample`` times the contestants of one group in turns,
-and ``ulp`` checks their results afterwards. Nothing here draws, and nothing that draws measures.
+``prepare`` makes a case ready (data, output memory, compilation), ``sample`` times the contestants of a group in
+turns, and ``ulp`` checks their results afterwards. Nothing here draws, and nothing that draws measures.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Case:
 
     @property
     def group(self) -> str:
-        """What is compared with each other: everything but the backend."""
-        return replace(self, backend="").id
+        """What is compared with each other: everything but the backend and the data."""
+        return replace(self, backend="", data="normal").id
 
     @property
     def id(self) -> str:
@@ -374,13 +374,13 @@ def copy_ceiling(nbytes: int, threads_: int | None, budget_s: float = 0.1) -> di
         "numpy.copyto": Timed("f(y, x)", f=np.copyto, x=x, y=y),
         "memcpy": Timed("y[:] = x", x=memoryview(x), y=memoryview(y)),
         # With slope 1 it copies, by the dispatcher's own loops, stores and threads.
-        "kernels.fastest, identity": Timed("f(x, 1.0, out=y)", threads_, f=_identity(), x=x, y=y),
+        "the identity by kernels.fastest": Timed("f(x, 1.0, out=y)", threads_, f=_identity(), x=x, y=y),
     }
     workers = threads_ or threads.get_num_threads()
     with ThreadPoolExecutor(workers) as pool:
         if workers > 1 and nbytes >= 1 << 20:
             parts = np.array_split(y, workers), np.array_split(x, workers)
-            ways["numpy.copyto, threads"] = Timed("list(f(c, y, x))", f=pool.map, c=np.copyto, y=parts[0], x=parts[1])
+            ways["numpy.copyto in threads"] = Timed("list(f(c, y, x))", f=pool.map, c=np.copyto, y=parts[0], x=parts[1])
         timings = sample(list(ways.values()), budget_s, np.random.default_rng(0))
     return {way: 8 * n / timing.median * 1e-9 for way, timing in zip(ways, timings, strict=True)}
 

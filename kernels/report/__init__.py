@@ -1,0 +1,5 @@
+"""The report: which cases to measure, the rows they give, the charts and the page that are drawn from the rows.
+
+``plan`` says what is measured and ``run`` measures it; ``rows`` are the file between them and ``findings``, ``charts``
+and ``page``, which load no kernel.
+"""

@@ -1,0 +1,164 @@
+"""``python -m kernels.report``: measure every backend by size, draw charts and a page that opens with the answer.
+
+Rows go to disk as they are measured. A run that was interrupted continues when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kernels.report import rows
+
+INSTALL = 'pip install "activation-kernels[report]"'
+DONE, USAGE, INTERRUPTED = 0, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(prog="python -m kernels.report", description=__doc__.replace("``", ""))
+    scope = found.add_mutually_exclusive_group()
+    scope.add_argument("--quick", action="store_const", const="quick", dest="scope", help="four sizes, under a minute")
+    scope.add_argument(
+        "--full",
+        action="store_const",
+        const="full",
+        dest="scope",
+        help="float64, every form, cold caches, new outputs, one thread, other data, to 10^8; says how long it takes",
+    )
+    scope.add_argument("--render-only", action="store_true", help="draw the newest results again, measure nothing")
+    found.add_argument(
+        "--fresh", action="store_true", help="start over, even where an interrupted run could be continued"
+    )
+    found.add_argument("--output", type=Path, default=Path("reports"), metavar="DIR", help="default: %(default)s")
+    found.add_argument("--activations", type=_names, default=(), metavar="A,B", help="only these, by name or alias")
+    found.add_argument(
+        "--backends", type=_names, default=(), metavar="A,B", help="only these, for example numpy,cython:x86-64-v3"
+    )
+    found.set_defaults(scope="default")
+    return found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = parser().parse_args(arguments)
+    try:
+        code = DONE if given.render_only else measure(given)
+        return code or draw(given.output)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command continues.", file=sys.stderr)
+        return INTERRUPTED
+
+
+# ---------------------------------------------------------------- measuring
+def measure(given: argparse.Namespace) -> int:
+    try:
+        from rich.console import Console
+    except ImportError as error:
+        return _fail(f"the report needs rich ({error}); {INSTALL}")
+    from kernels.backends import BackendUnavailable
+    from kernels.report import plan, run
+
+    console = Console()
+    try:
+        made = plan.make(plan.SCOPES[given.scope], given.activations, given.backends)
+    except (KeyError, BackendUnavailable) as error:
+        return _fail(error.args[0])
+    going = run.start(made, given.output / "results", given.fresh)
+    announce(console, made, going)
+    try:
+        _measure(console, going)
+    except KeyboardInterrupt:
+        measured = len(made.cases) - going.left
+        console.print(
+            f"\nInterrupted: {measured} of {len(made.cases)} cases are measured, in {going.results.path}. The same "
+            "command continues; --fresh starts over; --render-only draws what is there.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        return INTERRUPTED
+    return DONE
+
+
+def announce(console, made, going) -> None:
+    """What will be measured, how long it takes, and what is left out."""
+    measured = len(made.cases) - going.left
+    seconds = made.seconds * going.left / max(len(made.cases), 1)
+    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    again = f", {measured} of them measured before the interruption" if measured else ""
+    console.print(
+        f"Plan {made.name}: {len(made.cases)} cases{again}; about {minutes}.", highlight=False, soft_wrap=True
+    )
+    sizes = sorted({case.n for case in made.cases})
+    console.print(
+        f"Backends {', '.join(dict.fromkeys(case.backend for case in made.cases))}; sizes {sizes[0]} to {sizes[-1]:,}; "
+        f"activations {', '.join(dict.fromkeys(case.activation for case in made.cases))}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for name, reason in made.left_out.items():
+        console.print(f"Left out: {name}: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _measure(console, going) -> None:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    times = TimeElapsedColumn(), TextColumn("passed,"), TimeRemainingColumn(), TextColumn("left")
+    columns = BarColumn(), MofNCompleteColumn(), *times, TextColumn("{task.description}")
+    # Redrawn between groups only: a redrawing thread would disturb what is measured.
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        task = progress.add_task("starting", total=len(going.plan.cases), completed=len(going.plan.cases) - going.left)
+
+        def advance(group: str, cases: int) -> None:
+            progress.update(task, description=group, advance=cases)
+            progress.refresh()
+
+        going.measure(advance)
+
+
+# ---------------------------------------------------------------- drawing
+def draw(folder: Path) -> int:
+    """Charts and page from the newest results."""
+    path = rows.newest(folder / "results")
+    if path is None:
+        return _fail(f"there are no results in {folder / 'results'}; measure first: python -m kernels.report")
+    found, problems = rows.read(path)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if rows.header(found) is None:
+        return _fail(f"{path} has no readable run row at its start; measure again: python -m kernels.report --fresh")
+    try:
+        from kernels.report import charts, page
+    except ImportError as error:
+        return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
+    from kernels.report.findings import Findings
+
+    findings = Findings(found)
+    drawn = charts.draw_all(findings)
+    (folder / "charts").mkdir(parents=True, exist_ok=True)
+    for name, text in drawn.items():
+        (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
+    target = folder / "index.html"
+    target.write_text(page.render(findings, drawn, problems), encoding="utf-8")
+    print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {path}: the rows.")
+    return DONE
+
+
+def _fail(message: str) -> int:
+    print(f"python -m kernels.report: {message}", file=sys.stderr)
+    return USAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Rows -> matplotlib figures -> SVG. Pure functions: nothing here measures, and no kernel is loaded.
+
+What is drawn in INK becomes ``currentColor``, so that a chart inside a page is readable on light and on dark ground.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, slope_form
+from kernels.report.rows import Row
+
+#: Stands for the page's text colour.
+INK = "#0a0b0c"
+TIMES = "\N{MULTIPLICATION SIGN}"
+#: Readable on white and on black.
+GREY = "#8a8f98"
+VALUE_COLOR, SLOPE_COLOR = "#3b82c4", "#e0762c"
+#: On the colours of the backends, on either ground.
+TILE_TEXT = "#101318"
+SIZE = (4.6, 3.3)
+
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kernels",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "figure.constrained_layout.use": True,
+}
+
+Backends = Mapping[str, Mapping[str, str]]
+
+
+def styled(draw: Callable) -> Callable:
+    def drawn(*args, **kwargs) -> Figure:
+        with mpl.rc_context(STYLE):
+            return draw(*args, **kwargs)
+
+    drawn.__doc__ = draw.__doc__
+    drawn.__name__ = draw.__name__
+    return drawn
+
+
+def look(backends: Backends, name: str) -> dict:
+    """Colour, marker, label and line of a backend, from its record; second texts are dotted."""
+    base, _, variant = name.partition(":")
+    record = backends[base]
+    color = visible(record["color"])
+    label = f"{record['title']}, {variant}" if variant else record["title"]
+    return {
+        "color": color,
+        "marker": record["marker"],
+        "label": label,
+        # Dashed, so that what it coincides with shows through.
+        "linestyle": ":" if variant else "--" if base == DISPATCHER else "-",
+        "linewidth": 1.1 if base == DISPATCHER else 1.5,
+        "markersize": 6 if record["marker"] == "*" else 4,
+        "zorder": 4 if base == DISPATCHER else 3,
+    }
+
+
+def visible(color: str) -> str:
+    """A colour that is nearly black would vanish on dark ground: it follows the text."""
+    channels = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+    return INK if max(channels) < 0x50 else color
+
+
+# ---------------------------------------------------------------- one form by size
+@styled
+def time_per_element(rows: Sequence[Row], backends: Backends, title: str) -> Figure:
+    """Nanoseconds an element by size, median and quartile band."""
+    figure, axes = _by_size(title, "ns an element")
+    for name, mine in _split(rows):
+        n = [row["n"] for row in mine]
+        shown = look(backends, name)
+        low, middle, high = ([row[f"seconds_{q}"] / row["n"] * 1e9 for row in mine] for q in ("q1", "median", "q3"))
+        axes.fill_between(n, low, high, color=shown["color"], alpha=0.25, linewidth=0)
+        axes.plot(n, middle, **shown)
+    axes.set_yscale("log")
+    return _finish(figure, axes)
+
+
+@styled
+def bandwidth(rows: Sequence[Row], backends: Backends, title: str) -> Figure:
+    """GB/s by size, with quartile band, under the copying speed of the same footprint."""
+    figure, axes = _by_size(title, "GB/s, read + written")
+    ceiling = {row["n"]: row["ceiling_gb_per_s"] for row in rows}
+    axes.plot(list(ceiling), list(ceiling.values()), color=GREY, linestyle="-.", linewidth=1.4, label="copy ceiling")
+    for name, mine in _split(rows):
+        n = [row["n"] for row in mine]
+        shown = look(backends, name)
+        scale = [row["gb_per_s"] * row["seconds_median"] for row in mine]
+        low, high = ([s / row[f"seconds_{q}"] for s, row in zip(scale, mine, strict=True)] for q in ("q3", "q1"))
+        axes.fill_between(n, low, high, color=shown["color"], alpha=0.25, linewidth=0)
+        axes.plot(n, [row["gb_per_s"] for row in mine], **shown)
+    axes.set_yscale("log")
+    return _finish(figure, axes)
+
+
+@styled
+def speed_up(rows: Sequence[Row], backends: Backends, title: str) -> Figure:
+    """How many times as fast as NumPy, by size; below 1 is slower. The band is from quartile over quartile."""
+    figure, axes = _by_size(title, "times as fast as NumPy")
+    base = {row["n"]: row for row in rows if row["backend"] == BASELINE}
+    axes.axhline(1, color=visible(backends[BASELINE]["color"]), linewidth=1.5, label=backends[BASELINE]["title"])
+    for name, mine in _split(row for row in rows if row["n"] in base and row["backend"] != BASELINE):
+        n = [row["n"] for row in mine]
+        shown = look(backends, name)
+        pairs = [(base[row["n"]], row) for row in mine]
+        axes.fill_between(
+            n,
+            [b["seconds_q1"] / r["seconds_q3"] for b, r in pairs],
+            [b["seconds_q3"] / r["seconds_q1"] for b, r in pairs],
+            color=shown["color"],
+            alpha=0.25,
+            linewidth=0,
+        )
+        axes.plot(n, [b["seconds_median"] / r["seconds_median"] for b, r in pairs], **shown)
+    axes.set_yscale("log")
+    return _finish(figure, axes, suffix=TIMES)
+
+
+def _by_size(title: str, label: str) -> tuple[Figure, Axes]:
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    axes.set_xscale("log")
+    axes.set_xlabel("elements")
+    axes.set_ylabel(label)
+    axes.set_title(title, loc="left")
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: Axes, suffix: str = "") -> Figure:
+    axes.xaxis.set_major_locator(LogLocator(numticks=12))
+    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: power(n)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{suffix}" if y < 1e4 else power(y) + suffix))
+    figure.legend(loc="outside lower center", ncols=3, handlelength=1.8, columnspacing=1.2)
+    return figure
+
+
+def power(n: float) -> str:
+    """10000 -> 10⁴, small numbers as they are."""
+    digits = len(f"{n:.0f}") - 1
+    if n < 1000 or n != 10**digits:
+        return f"{n:g}"
+    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(digits))
+
+
+def _split(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """(backend, its rows by size)."""
+    found: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row["n"]):
+        found.setdefault(row["backend"], []).append(row)
+    return sorted(found.items(), key=lambda item: item[0] == DISPATCHER)
+
+
+# ---------------------------------------------------------------- a function, and the map of winners
+@styled
+def curve(row: Row) -> Figure:
+    """A function and its derivative."""
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    axes.plot(row["x"], row["value"], color=VALUE_COLOR, linewidth=2, label="value")
+    axes.plot(row["x"], _with_gaps(row), color=SLOPE_COLOR, linewidth=2, linestyle="--", label="derivative")
+    axes.set_title(row["title"], loc="left")
+    axes.set_xlabel("x")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _with_gaps(row: Row) -> list[float]:
+    """The derivative, broken where it jumps."""
+    slopes = list(row["derivative"])
+    return [
+        float("nan") if abs(b - a) > 0.05 * max(1.0, abs(a), abs(b)) and k else b
+        for k, (a, b) in enumerate(zip([slopes[0], *slopes], slopes, strict=False))
+    ]
+
+
+@styled
+def crossover_map(findings: Findings) -> Figure:
+    """Which way to write a kernel is fastest, for each function, form and size; the number is its factor over NumPy."""
+    backends, sizes = findings.header["backends"], findings.sizes
+    lines = [(r.name, form) for r in findings.activations for form in ("value", slope_form(r))]
+    figure = Figure((6.4, 1.3 + 0.27 * len(lines)))
+    axes = figure.add_subplot()
+    cells = {(c.activation, c.form, c.n): c for c in findings.sweep if c.winner}
+    for y, line in enumerate(lines):
+        for x, n in enumerate(sizes):
+            if (cell := cells.get((*line, n))) is not None:
+                _tile(axes, x, y, cell, backends)
+    axes.set_xlim(-0.5, len(sizes) - 0.5)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.set_xticks(range(len(sizes)), map(power, sizes))
+    axes.set_yticks(range(len(lines)), [name if form == "value" else f"{name}, {form}" for name, form in lines])
+    axes.set_xlabel("elements")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    winners = [name for name in backends if any(cell.winner == name for cell in cells.values())]
+    looks = [look(backends, name) for name in winners]
+    handles = [
+        Line2D([], [], linestyle="none", color=one["color"], marker=one["marker"], label=one["label"]) for one in looks
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=max(len(handles), 1), handletextpad=0.3)
+    return figure
+
+
+def _tile(axes: Axes, x: int, y: int, cell: Cell, backends: Backends) -> None:
+    """Colour, marker and factor."""
+    record = backends[cell.winner]
+    axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=visible(record["color"]), linewidth=0))
+    axes.plot(x - 0.3, y, marker=record["marker"], color=TILE_TEXT, markersize=4.5, linestyle="none")
+    factor = cell.factor(cell.winner)
+    number = "" if factor is None or cell.winner == BASELINE else compact(factor)
+    text = number if cell.is_clear else f"≈ {number}"
+    axes.text(x + 0.12, y, text, ha="center", va="center", color=TILE_TEXT, fontsize=8.5)
+
+
+def compact(factor: float) -> str:
+    """Two digits that matter, and no more than needed."""
+    return f"{factor:.0f}" if factor >= 9.95 else f"{factor:.1f}" if factor >= 0.995 else f"{factor:.2g}"
+
+
+# ---------------------------------------------------------------- SVG
+def svg(figure: Figure, name: str) -> str:
+    """The figure as SVG text that follows the page's colours; ``name`` keeps its ids apart from other charts' ids."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = text.replace(INK, "currentColor")
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = text.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+    )
+
+
+def draw_all(findings: Findings) -> dict[str, str]:
+    """Every chart of the page: name -> SVG text."""
+    backends = findings.header["backends"]
+    charts = {"crossover": svg(crossover_map(findings), "crossover")} if findings.sweep else {}
+    for record in findings.activations:
+        row = findings.curve(record.name)
+        if row is not None:
+            charts[f"{record.name}-curve"] = svg(curve(row), f"{record.name}-curve")
+        for form in ("value", slope_form(record)):
+            rows = findings.rows_of(record.name, form)
+            if not rows:
+                continue
+            for kind, draw in BY_SIZE.items():
+                name = f"{record.name}-{form}-{kind}"
+                charts[name] = svg(draw(rows, backends, f"{record.name}, {form}"), name)
+    return charts
+
+
+BY_SIZE = {"time": time_per_element, "bandwidth": bandwidth, "speed-up": speed_up}

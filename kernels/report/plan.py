@@ -1,0 +1,132 @@
+"""Which cases a run measures: the cross product of the tables, nothing kept by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from kernels.activations import RECORDS, Activation, lookup
+from kernels.backends import BACKENDS, available, find
+from kernels.measure import DATA, FORMS, Case
+from kernels.report.findings import slope_form
+
+#: The size at which data sets are compared: every array stays in the second-level cache.
+IN_CACHE = 10_000
+#: Second texts of a backend that is not compiled are only of interest where a call is cheap.
+SECOND_TEXT_TO = 10_000
+#: Seconds outside the timed cases: start, compilation, training, drawing.
+FIXED_SECONDS = 25.0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How far a plan goes."""
+
+    name: str
+    sizes: tuple[int, ...]
+    seconds_per_case: float
+    #: A case is skipped where one call is expected to take longer.
+    longest_call: float
+    #: Every form, dtype and side axis, too.
+    everything: bool = False
+
+
+SCOPES = {
+    "quick": Scope("quick", (1, 10**3, 10**5, 10**6), 0.03, 0.08),
+    "default": Scope("default", tuple(10**k for k in range(8)), 0.2, 0.5),
+    "full": Scope("full", tuple(10**k for k in range(9)), 0.3, 1.5, everything=True),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures, in this order."""
+
+    scope: Scope
+    cases: tuple[Case, ...]
+    #: backend -> why it is not among the contestants
+    left_out: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return self.scope.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Two runs with the same one measure the same cases."""
+        return hashlib.sha256("\n".join(case.id for case in self.cases).encode()).hexdigest()[:12]
+
+    @property
+    def seconds(self) -> float:
+        return FIXED_SECONDS + len(self.cases) * self.scope.seconds_per_case
+
+    def groups(self) -> Iterator[tuple[Case, ...]]:
+        """The cases that are compared with each other, and so are timed in turns."""
+        for _, group in groupby(self.cases, key=lambda case: case.group):
+            yield tuple(group)
+
+
+def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = ()) -> Plan:
+    """The plan of a scope; activations and backends by name, none for all."""
+    names = {lookup(name).name for name in activations}
+    records = [record for record in RECORDS if not names or record.name in names]
+    chosen, left_out = _contestants(backends)
+    groups = [*_sweep(scope, records)]
+    if scope.everything:
+        groups += [*_other_forms(scope, records), *_other_axes(scope, records)]
+    cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group)]
+    return Plan(scope, tuple(dict.fromkeys(cases)), left_out)
+
+
+def _contestants(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """(backends as kernels.get takes them, those left out and why)."""
+    if asked:
+        for name in asked:
+            available(name)
+        return list(asked), {name: "not asked for" for name in BACKENDS if name not in {find(a)[0].name for a in asked}}
+    left_out = {name: reason for name, backend in BACKENDS.items() if (reason := backend.reason()) is not None}
+    chosen = []
+    for name, backend in BACKENDS.items():
+        if name not in left_out:
+            texts = () if backend.compiled else backend.variants()
+            chosen += [name, *(f"{name}:{text}" for text in texts)]
+    return chosen, left_out
+
+
+def _takes_part(name: str, case: Case) -> bool:
+    backend, variant = find(name)
+    if variant is not None and not backend.compiled and case.n > SECOND_TEXT_TO:
+        return False
+    # Pure Python computes in float64 whatever it is given, with one thread, into new lists.
+    ordinary = case.accuracy == "fast" and not case.allocate and not case.cold and case.threads is None
+    return backend.name != "python" or (ordinary and case.dtype == "float32")
+
+
+def _sweep(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+    """Value and derivative at every size, and the other data sets beside the values: at one size, or at all."""
+    for record in records:
+        for form in ("value", slope_form(record)):
+            for n in sorted({*scope.sizes, IN_CACHE} if form == "value" else scope.sizes):
+                side = form == "value" and (scope.everything or n == IN_CACHE)
+                for data in DATA if side else ("normal",):
+                    yield Case(record.name, form, "", "float32", n, data=data)
+
+
+def _other_forms(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+    for record in records:
+        for dtype in ("float32", "float64"):
+            for form in FORMS:
+                if form in record.forms:
+                    for n in scope.sizes:
+                        yield Case(record.name, form, "", dtype, n)
+
+
+def _other_axes(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+    """One thing changed at a time."""
+    changes = ({"allocate": True}, {"cold": True}, {"threads": 1}, {"accuracy": "accurate"})
+    for change in changes:
+        for record in records:
+            for n in scope.sizes:
+                yield replace(Case(record.name, "value", "", "float32", n), **change)

@@ -1,0 +1,129 @@
+"""The rows on disk: flat JSON objects, one a line, of four kinds.
+
+"run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
+"measurement" one case. A file is only ever appended to, so an interrupted run loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+FORMAT = 1
+
+#: What a measurement is of: the fields of ``measure.Case``.
+CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads")
+#: What is measured; None where a case was skipped.
+MEASURED = (
+    "seconds_q1",
+    "seconds_median",
+    "seconds_q3",
+    "samples",
+    "loops",
+    "gb_per_s",
+    "ceiling_gb_per_s",
+    "share_of_ceiling",
+    "ulp",
+    "compile_seconds",
+)
+#: "busy_elsewhere": cores that other processes used meanwhile.
+ABOUT = ("level", "peer", "load", "busy_elsewhere", "machine", "commit")
+#: "ok"; "wrong": the result is not a number where it should be; "skipped" and "failed" come with a reason.
+STATUSES = ("ok", "wrong", "skipped", "failed")
+
+KEYS = {
+    "run": ("format", "plan", "fingerprint", "cases", "started", "facts", "machine", "commit", "backends", "left_out"),
+    "curve": ("activation", "title", "x", "value", "derivative"),
+    "ceiling": ("bytes", "threads", "gb_per_s", "ways"),
+    "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
+    "end": ("seconds",),
+}
+
+
+class Results:
+    """A file of rows that is appended to, a line at a time, each on disk before the next is measured."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.read_bytes().endswith(b"\n"):
+            # A line cut short by a crash must not swallow the next one.
+            with path.open("a") as file:
+                file.write("\n")
+
+    def append(self, row: Row) -> None:
+        problem = check(row)
+        if problem:
+            raise ValueError(f"a row that could not be read back: {problem}")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def check(row: Any) -> str | None:
+    """None, or what is wrong with a row."""
+    if not isinstance(row, dict):
+        return f"expected an object, found {type(row).__name__}"
+    kind = row.get("kind")
+    if kind not in KEYS:
+        return f"unknown kind {kind!r}; known are: {', '.join(KEYS)}"
+    missing = [key for key in KEYS[kind] if key not in row]
+    if missing:
+        return f"a {kind} row lacks {', '.join(missing)}"
+    if kind == "run" and row["format"] != FORMAT:
+        return f"format {row['format']}, expected {FORMAT}"
+    return _check_measurement(row) if kind == "measurement" else None
+
+
+def _check_measurement(row: Row) -> str | None:
+    if row["status"] not in STATUSES:
+        return f"unknown status {row['status']!r}; known are: {', '.join(STATUSES)}"
+    if not isinstance(row["n"], int) or row["n"] < 1:
+        return f"n is {row['n']!r}, expected a positive whole number"
+    if row["status"] in ("skipped", "failed"):
+        return None if row["reason"] else f"{row['status']} without a reason"
+    quartiles = [row[key] for key in ("seconds_q1", "seconds_median", "seconds_q3")]
+    if not all(isinstance(q, (int, float)) and q > 0 for q in quartiles) or quartiles != sorted(quartiles):
+        return f"seconds are {quartiles}, expected rising quartiles above 0"
+    return None
+
+
+def read(path: Path) -> tuple[list[Row], list[str]]:
+    """(rows, problems): lines that can't be used are named in the problems, the others are rows."""
+    rows, problems = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            problems.append(f"{path.name}:{number} is not JSON ({error}); the line is left out")
+            continue
+        problem = check(row)
+        if problem:
+            problems.append(f"{path.name}:{number}: {problem}; the line is left out")
+        else:
+            rows.append(row)
+    return rows, problems
+
+
+def newest(folder: Path, plan: str | None = None) -> Path | None:
+    """The latest file of results, of one plan where it is given: names end with the time of their start."""
+    found = folder.glob(f"{plan or '*'}-*.jsonl")
+    return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
+
+
+def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
+    return [row for row in rows if row["kind"] == kind]
+
+
+def header(rows: Iterable[Row]) -> Row | None:
+    """The row that opens the run."""
+    return next(iter(of_kind(rows, "run")), None)
+
+
+def is_finished(rows: Iterable[Row]) -> bool:
+    return bool(of_kind(rows, "end"))

@@ -1,0 +1,400 @@
+"""The report: rows survive damage, plans cover the tables, runs continue, and the page says what the rows say."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from kernels.activations import RECORDS
+from kernels.backends import BACKENDS, BackendUnavailable
+from kernels.measure import Case
+from kernels.report import __main__ as command
+from kernels.report import plan, rows
+from kernels.report.findings import Findings, losses, slope_form
+
+AVAILABLE = {name for name, backend in BACKENDS.items() if backend.reason() is None}
+TINY = plan.Scope("quick", (1, 10), 0.001, 1.0)
+SECONDS = {"python": 5e-5, "numpy": 1e-6, "cython": 1e-7, "numba": 2e-6, "fastest": 1e-7}
+
+
+# ---------------------------------------------------------------- synthetic rows
+def header(**changes) -> dict:
+    facts = {
+        "cpu": "A <processor>", "machine": "x86_64", "system": "Linux", "cores": 2, "caches": {"L1d": 32768},
+        "governor": None, "level": "x86-64-v3", "versions": {"python": "3.11"}, "commit": "abc",
+    }  # fmt: skip
+    backends = {
+        b.name: {"title": b.title, "color": b.color, "marker": b.marker, "compiled": b.compiled}
+        for b in BACKENDS.values()
+    }
+    made = {
+        "kind": "run", "format": rows.FORMAT, "plan": "quick", "fingerprint": "f", "cases": 3, "started": "2024-01-01",
+        "facts": facts, "machine": "m", "commit": "abc", "backends": backends, "left_out": {"cuda": "no <GPU>"},
+    }  # fmt: skip
+    return made | changes
+
+
+def measurement(
+    activation: str = "relu", form: str = "value", backend: str = "numpy", n: int = 1000, **changes
+) -> dict:
+    seconds = SECONDS[backend] * n
+    made = {
+        "kind": "measurement", "activation": activation, "form": form, "backend": backend, "dtype": "float32", "n": n,
+        "accuracy": "fast", "data": "normal", "allocate": False, "cold": False, "threads": None,
+        "seconds_q1": 0.9 * seconds, "seconds_median": seconds, "seconds_q3": 1.1 * seconds, "samples": 7, "loops": 10,
+        "gb_per_s": 8 / SECONDS[backend] * 1e-9, "ceiling_gb_per_s": 50.0, "share_of_ceiling": 0.1, "ulp": 0.5,
+        "compile_seconds": 0.01, "level": None, "peer": False, "load": 0.1, "busy_elsewhere": 0.0, "machine": "m",
+        "commit": "abc", "status": "ok", "reason": None,
+    }  # fmt: skip
+    return made | changes
+
+
+def skipped(reason: str, **changes) -> dict:
+    return measurement(**changes) | dict.fromkeys(rows.MEASURED) | {"status": "skipped", "reason": reason}
+
+
+def curve(activation: str) -> dict:
+    points = {"x": [-1.0, 0.0, 1.0], "value": [0.0, 0.0, 1.0], "derivative": [0.0, 0.0, 1.0]}
+    return {"kind": "curve", "activation": activation, "title": f"{activation}(x)", **points}
+
+
+def synthetic() -> list[dict]:
+    found = [header(), curve("relu"), curve("softmax")]
+    for record in RECORDS:
+        if record.name in ("relu", "softmax"):
+            for form in ("value", slope_form(record)):
+                found += [measurement(record.name, form, b, n) for b in SECONDS for n in (1, 1000, 10**6)]
+    found += [measurement(data="negative", n=10_000), measurement(n=10_000)]
+    found.append(skipped("a call would take <ages>", backend="python", n=10**7))
+    found.append({"kind": "ceiling", "bytes": 8000, "threads": None, "gb_per_s": 50.0, "ways": {"memcpy": 50.0}})
+    return found
+
+
+def write(path, found) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in found))
+
+
+# ---------------------------------------------------------------- rows
+def test_rows_come_back_as_written(tmp_path):
+    results = rows.Results(tmp_path / "a" / "quick-1.jsonl")
+    for row in synthetic():
+        results.append(row)
+    assert rows.read(results.path) == (synthetic(), [])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{not json", "not JSON"),
+        ("[1, 2]", "expected an object"),
+        ('{"kind": "else"}', "unknown kind 'else'"),
+        ('{"kind": "curve", "activation": "relu"}', "lacks title, x"),
+        (json.dumps(header(format=0)), "format 0, expected"),
+        (json.dumps(measurement(status="fine")), "unknown status 'fine'"),
+        (json.dumps(measurement(n=0)), "n is 0"),
+        (json.dumps(measurement(seconds_q1=1.0)), "rising quartiles"),
+        (json.dumps(measurement(seconds_q1=None)), "rising quartiles"),
+        (json.dumps(skipped("", backend="python")), "skipped without a reason"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_rest_used(tmp_path, line, message):
+    path = tmp_path / "quick-1.jsonl"
+    path.write_text(f"{json.dumps(header())}\n{line}\n\n{json.dumps(measurement())}\n")
+    found, problems = rows.read(path)
+    assert [row["kind"] for row in found] == ["run", "measurement"]
+    assert len(problems) == 1
+    assert "quick-1.jsonl:2" in problems[0]
+    assert message in problems[0]
+
+
+def test_a_line_cut_short_does_not_swallow_the_next(tmp_path):
+    path = tmp_path / "quick-1.jsonl"
+    path.write_text(f"{json.dumps(header())}\n{json.dumps(measurement())[:50]}")
+    rows.Results(path).append(measurement(n=10))
+    found, problems = rows.read(path)
+    assert [row.get("n") for row in found] == [None, 10]
+    assert len(problems) == 1
+
+
+def test_a_row_that_could_not_be_read_back_is_refused(tmp_path):
+    results = rows.Results(tmp_path / "quick-1.jsonl")
+    with pytest.raises(ValueError, match="lacks"):
+        results.append({"kind": "measurement"})
+    with pytest.raises(ValueError, match="JSON"):
+        results.append(measurement(ulp=float("inf")))
+
+
+def test_the_newest_file_is_found(tmp_path):
+    for name in ("quick-20240101T000000", "full-20240301T000000", "quick-20240201T000000"):
+        write(tmp_path / f"{name}.jsonl", [header()])
+    assert rows.newest(tmp_path).stem == "full-20240301T000000"
+    assert rows.newest(tmp_path, "quick").stem == "quick-20240201T000000"
+    assert rows.newest(tmp_path / "nowhere") is None
+
+
+# ---------------------------------------------------------------- plans
+@pytest.mark.parametrize("scope", plan.SCOPES.values(), ids=lambda scope: scope.name)
+def test_a_plan_covers_the_tables(scope):
+    made = plan.make(scope)
+    assert {case.activation for case in made.cases} == {record.name for record in RECORDS}
+    assert {case.backend.partition(":")[0] for case in made.cases} == AVAILABLE
+    assert set(made.left_out) == set(BACKENDS) - AVAILABLE
+    assert len(set(made.cases)) == len(made.cases)
+    for record in RECORDS:
+        for backend in AVAILABLE:
+            for form in ("value", slope_form(record)):
+                for n in scope.sizes:
+                    assert Case(record.name, form, backend, "float32", n) in made.cases
+            assert Case(record.name, "value", backend, "float32", plan.IN_CACHE, data="digits") in made.cases
+
+
+def test_the_full_plan_changes_every_axis():
+    cases = plan.make(plan.SCOPES["full"]).cases
+    axes = {key: {getattr(case, key) for case in cases} for key in rows.CASE}
+    assert all(len(values) > 1 for values in axes.values()), axes
+    assert max(axes["n"]) == 10**8
+
+
+def test_groups_hold_what_is_compared():
+    made = plan.make(plan.SCOPES["default"])
+    groups = list(made.groups())
+    assert [case for group in groups for case in group] == list(made.cases)
+    assert len({group[0].group for group in groups}) == len(groups)
+
+
+def test_a_plan_of_some():
+    made = plan.make(plan.SCOPES["quick"], ["silu"], ["numpy"])
+    assert {(case.activation, case.backend) for case in made.cases} == {("swish", "numpy")}
+    assert made.left_out["cython"] == "not asked for"
+    with pytest.raises(KeyError, match="nonsense"):
+        plan.make(plan.SCOPES["quick"], ["nonsense"])
+    with pytest.raises((KeyError, BackendUnavailable)):
+        plan.make(plan.SCOPES["quick"], [], ["numpy:nonsense"])
+
+
+def test_the_promised_times():
+    assert plan.make(plan.SCOPES["quick"]).seconds < 60
+    assert plan.make(plan.SCOPES["default"]).seconds < 300
+
+
+# ---------------------------------------------------------------- runs
+@pytest.fixture
+def run():
+    from kernels.report import run
+
+    return run
+
+
+def tiny() -> plan.Plan:
+    cases = [Case("relu", "value", backend, "float32", n) for n in (1, 10) for backend in ("python", "numpy")]
+    return plan.Plan(TINY, tuple(cases), {})
+
+
+def test_an_interrupted_run_continues_without_measuring_again(run, tmp_path):
+    asked: list[str] = []
+
+    def interrupt(group: str, cases: int) -> None:
+        asked.append(group)
+        if cases:
+            raise KeyboardInterrupt
+
+    first = run.start(tiny(), tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        first.measure(interrupt)
+    assert first.left == 2
+
+    second = run.start(tiny(), tmp_path)
+    assert second.results.path == first.results.path
+    assert second.left == 2
+    again: list[str] = []
+    second.measure(lambda group, cases: again.append(group))
+    assert not set(asked) & set(again)
+
+    found, problems = rows.read(second.results.path)
+    assert problems == []
+    assert rows.is_finished(found)
+    measured = [run._case(row) for row in rows.of_kind(found, "measurement")]
+    assert sorted(case.id for case in measured) == sorted(case.id for case in tiny().cases)
+
+
+def test_a_finished_run_and_fresh_start_over(run, tmp_path, monkeypatch):
+    first = run.start(tiny(), tmp_path)
+    assert run.interrupted(tiny(), tmp_path) is not None
+    other = replace(tiny(), cases=tiny().cases[:2])
+    assert run.interrupted(other, tmp_path) is None
+    first.measure(lambda group, cases: None)
+    assert run.interrupted(tiny(), tmp_path) is None
+
+
+def test_what_takes_too_long_is_skipped_with_its_reason(run, tmp_path):
+    cases = tuple(Case("relu", "value", "python", "float32", n) for n in (10**3, 10**4, 10**5))
+    hurried = plan.Plan(replace(TINY, longest_call=1e-9), cases, {})
+    going = run.start(hurried, tmp_path)
+    going.measure(lambda group, cases: None)
+    found = rows.of_kind(rows.read(going.results.path)[0], "measurement")
+    assert [row["status"] for row in found] == ["ok", "skipped", "skipped"]
+    assert "the limit is" in found[1]["reason"]
+    assert "n = 10000 was not measured either" in found[2]["reason"]
+    assert found[1]["seconds_median"] is None
+
+
+def test_a_broken_contestant_does_not_end_the_run(run, tmp_path, monkeypatch):
+    whole = run.measure.prepare
+
+    def prepare(case):
+        if case.backend == "numpy":
+            raise RuntimeError("broken")
+        return whole(case)
+
+    monkeypatch.setattr(run.measure, "prepare", prepare)
+    going = run.start(tiny(), tmp_path)
+    going.measure(lambda group, cases: None)
+    found = rows.of_kind(rows.read(going.results.path)[0], "measurement")
+    first = {row["backend"]: row["status"] for row in found if row["n"] == 1}
+    assert first == {"python": "ok", "numpy": "failed"}
+    assert "RuntimeError: broken" in {row["reason"] for row in found}
+
+
+def test_too_little_memory_is_a_reason(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.measure, "memory_free", lambda: 10)
+    going = run.start(tiny(), tmp_path)
+    going.measure(lambda group, cases: None)
+    found = rows.of_kind(rows.read(going.results.path)[0], "measurement")
+    assert all("GB are free" in row["reason"] or "not measured either" in row["reason"] for row in found)
+
+
+# ---------------------------------------------------------------- findings
+def test_winners_and_losses():
+    findings = Findings(synthetic())
+    cell = findings.cell("relu", "value", 1000)
+    assert cell.winner == "cython"
+    assert cell.is_clear
+    assert cell.factor("cython") == pytest.approx(10)
+    assert {c.n for c in losses(findings.sweep, "numba")} == {1, 1000, 10**6}
+    assert losses(findings.sweep, "cython") == []
+
+
+def test_a_win_within_the_noise_is_not_clear():
+    close = [measurement(), measurement(backend="cython", seconds_q1=9e-4, seconds_median=9.5e-4, seconds_q3=1.2e-3)]
+    (cell,) = Findings([header(), *close]).sweep
+    assert cell.winner == "cython"
+    assert not cell.is_clear
+    assert not cell.is_slower("numpy", "cython")
+
+
+# ---------------------------------------------------------------- the page
+@pytest.fixture(scope="module")
+def drawn():
+    pytest.importorskip("matplotlib")
+    from kernels.report import charts, page
+
+    findings = Findings(synthetic())
+    found = charts.draw_all(findings)
+    return found, page.render(findings, found, ["quick-1.jsonl:7 is not JSON <so>"])
+
+
+def test_every_chart_is_in_the_page(drawn):
+    charts, html = drawn
+    kinds = ("time", "bandwidth", "speed-up")
+    expected = {
+        f"{name}-{form}-{kind}"
+        for name, form in (("relu", "value"), ("relu", "derivative"), ("softmax", "value"), ("softmax", "backward"))
+        for kind in kinds
+    }
+    assert set(charts) == expected | {"crossover", "relu-curve", "softmax-curve"}
+    assert all(chart in html for chart in charts.values())
+    assert html.count("<svg") == len(charts)
+
+
+def test_the_page_needs_nothing_but_itself(drawn):
+    _, html = drawn
+    assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?\s*(https?:)?//""", html)
+    assert "<script" not in html
+    assert "<link" not in html
+    assert "@import" not in html
+
+
+def test_ids_and_references_of_charts_fit(drawn):
+    _, html = drawn
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', html)) | set(re.findall(r"url\(#([^)]*)\)", html)) <= set(ids)
+
+
+def test_the_page_says_what_the_rows_say(drawn):
+    _, html = drawn
+    assert "Cython in 12" in html
+    assert "as fast as the best of them, or faster, in 12 of 12 cells" in html
+    assert "a call would take &lt;ages&gt;" in html
+    assert "no &lt;GPU&gt;" in html
+    assert "not JSON &lt;so&gt;" in html
+    assert "A &lt;processor&gt;" in html
+    assert "$" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+
+
+def test_other_processes_at_work_are_told():
+    pytest.importorskip("matplotlib")
+    from kernels.report import page
+
+    quiet = Findings([header(), measurement()])
+    loud = Findings([header(), measurement(busy_elsewhere=1.5)])
+    assert "Other processes" not in page.render(quiet, {})
+    assert "Other processes kept 1.5 cores busy" in page.render(loud, {})
+
+
+def test_a_run_with_nothing_measured_still_gives_a_page():
+    pytest.importorskip("matplotlib")
+    from kernels.report import charts, page
+
+    findings = Findings([header()])
+    assert "Nothing was measured yet" in page.render(findings, charts.draw_all(findings))
+
+
+# ---------------------------------------------------------------- the command
+def test_render_only_loads_no_kernel(tmp_path):
+    pytest.importorskip("matplotlib")
+    write(tmp_path / "results" / "quick-20240101T000000.jsonl", synthetic())
+    program = (
+        "import sys; from kernels.report.__main__ import main; code = main(sys.argv[1:]); "
+        "heavy = 'kernels.backends', 'kernels.native', 'kernels.measure', 'numba'; "
+        "bad = [m for m in sys.modules if m.startswith(heavy)]; "
+        "assert not bad, bad; sys.exit(code)"
+    )
+    arguments = [sys.executable, "-c", program, "--render-only", "--output", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").stat().st_size > 10_000
+    assert (tmp_path / "charts" / "crossover.svg").exists()
+
+
+def test_without_results_render_only_says_what_to_do(tmp_path, capsys):
+    assert command.main(["--render-only", "--output", str(tmp_path)]) == command.USAGE
+    assert "measure first" in capsys.readouterr().err
+
+
+def test_unknown_names_are_usage_errors(tmp_path, capsys):
+    pytest.importorskip("rich")
+    assert command.main(["--activations", "nonsense", "--output", str(tmp_path)]) == command.USAGE
+    assert "unknown activation 'nonsense'" in capsys.readouterr().err
+    assert command.main(["--backends", "numpy:nonsense", "--output", str(tmp_path)]) == command.USAGE
+
+
+def test_ctrl_c_says_how_to_continue(run, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("rich")
+    monkeypatch.setattr(plan, "make", lambda *_: tiny())
+
+    def interrupt(self, advance):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.Run, "measure", interrupt)
+    assert command.main(["--quick", "--output", str(tmp_path)]) == command.INTERRUPTED
+    told = capsys.readouterr().out
+    assert "Plan quick: 4 cases" in told
+    assert "0 of 4 cases are measured" in told
+    assert "The same command continues" in told
