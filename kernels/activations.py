@@ -371,6 +371,8 @@ RECORDS = _RECORDS
 
 def lookup(name: str) -> Activation:
     """The record of a name or alias; KeyError lists what exists."""
+    if not isinstance(name, str):
+        raise TypeError(f"an activation is named by a string, given {name!r}; known are: {', '.join(ACTIVATIONS)}")
     try:
         return ACTIVATIONS[name]
     except KeyError:

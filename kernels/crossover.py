@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import platform
 import sys
 import warnings
 from importlib import resources
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+MAX_SEGMENTS = 8
 #: Overrides where the machine's own table lies; empty: no table but the shipped one.
 VARIABLE = "KERNELS_CROSSOVER"
 KEYS = ("activation", "form", "dtype", "accuracy")
@@ -24,9 +24,11 @@ KEYS = ("activation", "form", "dtype", "accuracy")
 
 def fingerprint() -> dict[str, Any]:
     """What a table was measured on."""
-    from kernels.machine import cpu_model
+    from kernels.machine import cpu_model, versions
 
-    return {"cpu": cpu_model(), "cores": os.cpu_count(), "python": platform.python_version()}
+    installed = versions()
+    own = {name: installed.get(name) for name in ("python", "numba", "activation-kernels")}
+    return {"cpu": cpu_model(), "cores": os.cpu_count(), **own}
 
 
 def user_path() -> Path:
@@ -46,7 +48,8 @@ def shipped() -> dict:
 def table() -> tuple[str, list[dict]]:
     """(where the table comes from, its rows)."""
     path = user_path()
-    if os.environ.get(VARIABLE) != "" and path.is_file():
+    named = os.environ.get(VARIABLE)
+    if named != "" and (named or path.is_file()):
         own = _read(path)
         if own is not None:
             return str(path), own + shipped()["rows"]
@@ -57,22 +60,59 @@ def _read(path: Path) -> list[dict] | None:
     """The rows of a machine's own table, or None, with a word, where it does not hold here."""
     try:
         content = json.loads(path.read_text())
-        problem = None
-        if content["format"] != FORMAT:
-            problem = f"format {content['format']}, expected {FORMAT}"
-        elif content["machine"] != fingerprint():
-            problem = f"measured on {content['machine']}, this is {fingerprint()}"
-        rows = content["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"unreadable: {error!r}"
+        problem = _problem(content)
+    except (OSError, ValueError) as error:
+        problem = f"unreadable: {error}"
     if problem is None:
-        return rows
+        return content["rows"]
     warnings.warn(
         f"the crossover table {path} is ignored ({problem}); the shipped one is used. "
         "Measure anew with `python -m kernels.tune`.",
         stacklevel=2,
     )
     return None
+
+
+def _problem(content: Any) -> str | None:
+    """Why a table does not hold here, or None."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        return f"its format is not {FORMAT}"
+    if content.get("machine") != fingerprint():
+        return f"measured on {content.get('machine')}, this is {fingerprint()}"
+    rows = content.get("rows")
+    if not isinstance(rows, list):
+        return "it has no list of rows"
+    return next((problem for row in rows if (problem := _row_problem(row))), None)
+
+
+def _row_problem(row: Any) -> str | None:
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in KEYS):
+        return f"a row lacks one of {', '.join(KEYS)}: {row}"
+    found = row.get("segments")
+    if not isinstance(found, list) or not 1 <= len(found) <= MAX_SEGMENTS:
+        return f"a row needs 1 to {MAX_SEGMENTS} segments: {row}"
+    if not all(_is_segment(segment) for segment in found):
+        return f"a segment needs whole numbers from >= 0 and threads >= 0 and a backend that runs here: {found}"
+    starts = [segment["from"] for segment in found]
+    if starts[0] != 0 or starts != sorted(set(starts)):
+        return f"segments must start at 0 and rise: {starts}"
+    return None
+
+
+def _is_segment(segment: Any) -> bool:
+    if not isinstance(segment, dict):
+        return False
+    numbers = (segment.get("from"), segment.get("threads"))
+    return all(type(number) is int and 0 <= number < 2**31 for number in numbers) and _runs(segment.get("backend"))
+
+
+def _runs(backend: Any) -> bool:
+    """Whether the dispatcher can take kernels from this backend here."""
+    from kernels.backends import cython_loops, numba_cpu
+
+    if backend == "numba":
+        return numba_cpu.reason() is None
+    return backend == "cython" or backend in {f"cython:{level}" for level in cython_loops.variants()}
 
 
 def segments(**wanted: str) -> list[dict]:

@@ -9,11 +9,11 @@ scattered by ``numpy.nditer``.
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_index
 
 from kernels.activations import Activation, Parameter
 
@@ -35,15 +35,21 @@ INPUTS = {
 # ---------------------------------------------------------------- what is accepted
 def as_array(value: Any, name: str) -> np.ndarray:
     """``value`` as an array of an accepted dtype; TypeError or ValueError say what was given and what is accepted."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost; give x.filled(value) or x.data")
+    refuse_mask(value, name)
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array ({error}); accepted are {ACCEPTED}") from None
+        if array.dtype == object and array is not value and all(type(number) is int for number in array.flat):
+            array = array.astype(np.float64)  # integers beyond 64 bits
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} is not a rectangular array of numbers ({error}); accepted are {ACCEPTED}") from None
     if not is_accepted(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted are {ACCEPTED}")
     return array
+
+
+def refuse_mask(value: Any, name: str) -> None:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; give {name}.filled(value) or {name}.data")
 
 
 def is_accepted(dtype: np.dtype) -> bool:
@@ -65,9 +71,10 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise unless ``out`` can take a result of this shape and dtype."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, given {type(out).__name__}")
+    refuse_mask(out, "out")
     if out.shape != shape:
         raise ValueError(f"out has the wrong shape: expected {shape}, given {out.shape}")
-    if out.dtype.newbyteorder("=") != dtype:
+    if not is_accepted(out.dtype) or out.dtype.newbyteorder("=") != dtype:
         raise ValueError(f"out has the wrong dtype: expected {dtype}, given {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only: give a writeable array")
@@ -82,18 +89,27 @@ def common_dtype(arrays: Sequence[np.ndarray], given: Sequence[Any]) -> np.dtype
     return dtypes[0] if all(d == dtypes[0] for d in dtypes) else np.result_type(*dtypes)
 
 
+def as_parameter(value: Any, parameter: Parameter) -> np.ndarray:
+    """A parameter as given, or TypeError with its type."""
+    try:
+        return as_array(value, parameter.name)
+    except TypeError as error:
+        raise TypeError(f"{parameter.name} must be a real number, given {type(value).__name__}: {error}") from None
+
+
 def scalar_parameter(value: Any, parameter: Parameter, dtype: np.dtype) -> float:
     """A parameter's value, rounded to the array's dtype."""
-    array = np.asarray(value)
-    if array.size != 1 or not is_accepted(array.dtype):
-        kind = f"an array of shape {array.shape}" if array.ndim else type(value).__name__
-        raise TypeError(f"{parameter.name} must be a real number, given {kind}")
-    return float(array.reshape(()).astype(dtype))
+    array = as_parameter(value, parameter)
+    if array.size != 1:
+        raise TypeError(f"{parameter.name} must be a real number, given an array of shape {array.shape}")
+    with np.errstate(over="ignore"):
+        return float(array.reshape(()).astype(dtype))
 
 
-def array_parameter(value: Any, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A parameter array laid out against x: 1-d per channel (axis 1), or as many axes as x."""
-    weight = as_array(value, parameter.name).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        weight = value.astype(dtype, copy=False)
     if weight.ndim == 1 and x.ndim > 1 and weight.size == x.shape[1]:
         return weight.reshape((1, -1) + (1,) * (x.ndim - 2))
     if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
@@ -109,6 +125,14 @@ def is_plain(array: np.ndarray, dtype: type) -> bool:
     """Whether a kernel can take the array's memory as it is."""
     flags = array.flags
     return array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned
+
+
+def share_memory(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays have an element's memory in common; what is too hard to tell counts as yes."""
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
 
 
 def clash(out: np.ndarray, source: np.ndarray) -> bool:
@@ -190,8 +214,9 @@ class Form:
     def _parameters(self, params: tuple, x: np.ndarray, dtype: np.dtype) -> list:
         values = []
         for parameter, value in zip(self.record.parameters, params, strict=True):
-            if parameter.broadcasts and np.size(value) != 1:
-                values.append(array_parameter(value, parameter, x, dtype))
+            array = as_parameter(value, parameter) if parameter.broadcasts else None
+            if array is not None and array.size != 1:
+                values.append(array_parameter(array, parameter, x, dtype))
                 continue
             number = scalar_parameter(value, parameter, dtype)
             if self.form == "backward_from_output" and parameter.nonnegative_from_output and not number >= 0:
@@ -210,7 +235,7 @@ class Form:
             raise TypeError(f"out must be a pair of arrays, given {type(out).__name__}")
         for one in outs:
             check_out(one, shape, dtype)
-        if count == 2 and np.may_share_memory(*outs):
+        if count == 2 and share_memory(*outs):
             raise ValueError("the two outputs share memory: give two separate arrays")
         return list(outs)
 
@@ -263,7 +288,7 @@ class RowForm(Form):
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> np.ndarray:
         x = np.atleast_1d(arrays[-1])
-        axis = normalize_axis_index(keywords["axis"], x.ndim)
+        axis = checked_axis(keywords["axis"], x.ndim)
         compute = compute_dtype(dtype)
         rows = [self._rows(np.atleast_1d(a), axis, compute) for a in arrays]
         if self.form == "jacobian":
@@ -293,6 +318,17 @@ class RowForm(Form):
         return result.astype(dtype, copy=False)
 
 
+def checked_axis(axis: Any, ndim: int) -> int:
+    """The axis counted from the front; TypeError or AxisError name what was given."""
+    try:
+        number = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis must be a whole number, given {axis!r}") from None
+    if not -ndim <= number < ndim:
+        raise np.exceptions.AxisError(f"axis {number} is out of bounds for an array of {ndim} axes")
+    return number % ndim
+
+
 class ParameterForm(Form):
     """The gradient of a learnable parameter: sum of grad_output * df/dparameter, computed in float64, rounded once."""
 
@@ -300,10 +336,12 @@ class ParameterForm(Form):
         gradient, x = arrays
         (value,) = self._parameters(params, x, dtype)
         kernel = self.kernel_for("parameter_derivative", np.float64)
-        if isinstance(value, np.ndarray):
-            return self._per_weight(kernel, gradient, x, value, np.shape(params[0])).astype(dtype)
-        total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
-        return np.asarray(total).astype(dtype).reshape(np.shape(params[0]))
+        # Infinities and NaN in the data are the data's business, not a warning's.
+        with np.errstate(invalid="ignore", over="ignore"):
+            if isinstance(value, np.ndarray):
+                return self._per_weight(kernel, gradient, x, value, np.shape(params[0])).astype(dtype)
+            total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
+            return np.asarray(total).astype(dtype).reshape(np.shape(params[0]))
 
     def _per_weight(
         self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray, shape: tuple
@@ -318,14 +356,12 @@ class ParameterForm(Form):
 def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value: float) -> float:
     """sum(gradient * df/dparameter) in float64, in an order that depends on the length alone."""
     sums = []
-    # Infinities and NaN in the data are the data's business, not a warning's.
-    with np.errstate(invalid="ignore", over="ignore"):
-        for start in range(0, x.size, SUM_BLOCK):
-            block = x[start : start + SUM_BLOCK].astype(np.float64)
-            derivative = kernel(block, value, out=np.empty_like(block))
-            derivative *= gradient[start : start + SUM_BLOCK]
-            sums.append(np.add.reduce(derivative))
-        return float(np.add.reduce(np.array(sums)))
+    for start in range(0, x.size, SUM_BLOCK):
+        block = x[start : start + SUM_BLOCK].astype(np.float64)
+        derivative = kernel(block, value, out=np.empty_like(block))
+        derivative *= gradient[start : start + SUM_BLOCK]
+        sums.append(np.add.reduce(derivative))
+    return float(np.add.reduce(np.array(sums)))
 
 
 class Missing:

@@ -67,7 +67,18 @@ def commit() -> str | None:
 
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on, of those installed."""
-    names = ("numpy", "numba", "llvmlite", "cython", "numba-cuda", "torch", "jax", "onnxruntime", "numexpr")
+    names = (
+        "activation-kernels",
+        "numpy",
+        "numba",
+        "llvmlite",
+        "cython",
+        "numba-cuda",
+        "torch",
+        "jax",
+        "onnxruntime",
+        "numexpr",
+    )
     found = {"python": platform.python_version()}
     for name in names:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 from kernels.native import native
@@ -23,11 +24,15 @@ if native("dispatch"):
 def set_num_threads(n: int) -> None:
     """Use at most ``n`` threads a call, in every CPU backend that has threads; ValueError if n < 1."""
     global _allowed
-    if n < 1:
-        raise ValueError(f"the number of threads must be at least 1, given {n}")
-    _allowed = int(n)
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"the number of threads must be a whole number, given {n!r}") from None
+    if not 1 <= count < 2**31:
+        raise ValueError(f"the number of threads must be at least 1 and below 2^31, given {n}")
     if native("dispatch"):
-        native("dispatch").set_num_threads(_allowed)
+        native("dispatch").set_num_threads(count)
+    _allowed = count
 
 
 def get_num_threads() -> int:

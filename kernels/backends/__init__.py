@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
@@ -67,9 +69,11 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType({backend.name: backend for ba
 
 def find(name: str) -> tuple[Backend, str | None]:
     """(backend, variant) of "cython" or "cython:x86-64-v3"; KeyError lists what exists."""
-    base, _, variant = name.partition(":")
-    if base not in BACKENDS:
-        raise KeyError(f"unknown backend {base!r}; known are: {', '.join(BACKENDS)}")
+    if not isinstance(name, str):
+        raise TypeError(f"a backend is named by a string, given {name!r}; known are: {', '.join(BACKENDS)}")
+    base, colon, variant = name.partition(":")
+    if base not in BACKENDS or (colon and not variant):
+        raise KeyError(f"unknown backend {name!r}; known are: {', '.join(BACKENDS)}")
     return BACKENDS[base], variant or None
 
 
@@ -112,7 +116,24 @@ def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
     here."""
     if accuracy not in ACCURACIES:
         raise ValueError(f"unknown accuracy {accuracy!r}; accepted are: {', '.join(ACCURACIES)}")
-    return _function(lookup(name).name, backend, accuracy)
+    record = lookup(name)
+    find(backend)
+    with _lock:
+        return _function(record.name, backend, accuracy)
+
+
+#: Two threads that ask at once get the same object.
+_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    # Another thread may have held the lock.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import numpy as np
 
 from kernels import threads  # noqa: F401  (sets the dispatcher's thread count)
 from kernels.activations import Activation, lookup
-from kernels.native import native
+from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
 
 #: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
@@ -50,15 +50,12 @@ def build_report() -> dict:
 
 
 def _missing(module: str) -> str:
-    left_out = build_report()["left_out"]
     if not was_built():
-        return left_out["kernels"]
-    found = left_out.get(f"kernels.native.{module}")
-    return (
-        f"{module} was left out of the build: {found}; then install again"
-        if found
-        else f"{module} can't be imported; {_BUILD}"
-    )
+        return build_report()["left_out"]["kernels"]
+    found = build_report()["left_out"].get(f"kernels.native.{module}")
+    if found:
+        return f"{module} was left out of the build: {found}; then install again"
+    return f"{module} can't be imported ({import_errors.get(module)}); {_BUILD}"
 
 
 @functools.cache
@@ -100,6 +97,8 @@ def variants() -> tuple[str, ...]:
 def addresses(level: str | None) -> dict[tuple[str, str], int]:
     """(formula or step, dtype name) -> address, at a level (None: the best)."""
     name = level or variants()[0]
+    if name not in variants():
+        raise ValueError(f"level {name!r} can't be used here: {level_states().get(name, 'no such level')}")
     module = next(one.module for one in levels_here() if one.name == name)
     return native(module).addresses()
 
@@ -174,10 +173,9 @@ def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
         if out is None:
             out = np.empty_like(inputs[-1])
             out = (out, np.empty_like(out)) if form == "value_and_derivative" else out
-        values = nothing
-        if params:
-            values = params[0] if isinstance(params[0], np.ndarray) else np.array(params, compute)
-        plan_.call(inputs, out if isinstance(out, tuple) else (out,), values)
+        each = bool(params) and isinstance(params[0], np.ndarray)
+        values = params[0] if each else np.array(params, compute) if params else nothing
+        plan_.call(inputs, out if isinstance(out, tuple) else (out,), values, each)
         return out
 
     return kernel

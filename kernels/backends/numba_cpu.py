@@ -136,7 +136,13 @@ def _compile(function: Callable, dtype: type) -> object:
     from numba import cfunc, from_dtype, types
 
     number = types.CPointer(from_dtype(np.dtype(dtype)))
-    return cfunc(types.void(number, number, types.intp, number), error_model="numpy", nopython=True)(function)
+    kernel = cfunc(types.void(number, number, types.intp, number), error_model="numpy", nopython=True)(function)
+    _kept.append(kernel)
+    return kernel
+
+
+#: Compiled kernels are never freed: their addresses live on in plans and closures.
+_kept: list[object] = []
 
 
 def _loop(formula: Callable, parameters: int, each: bool) -> Callable:

@@ -297,6 +297,9 @@ cdef class Plan:
         segments = source["segments"]
         if not 1 <= len(segments) <= MAX_SEGMENTS or segments[0][0] != 0:
             raise ValueError(f"a table has 1 to {MAX_SEGMENTS} segments and the first starts at 0, given {segments}")
+        starts = [segment[0] for segment in segments]
+        if starts != sorted(set(starts)) or any(segment[3] < 0 for segment in segments):
+            raise ValueError(f"starts must rise and threads must not be negative, given {segments}")
         table.count = len(segments)
         table.wide = wide
         table.widen = <Kernel><uintptr_t>source["widen"]
@@ -309,11 +312,11 @@ cdef class Plan:
             table.segments[i].threads = threads
         return 0
 
-    def call(self, tuple inputs, tuple outputs, object params):
+    def call(self, tuple inputs, tuple outputs, object params, bint each):
         """Run on prepared arrays: C-contiguous, aligned, native, one float dtype, one size (rows: one 2-d shape).
 
-        ``inputs`` is (x,) or (g, x); ``params`` is a contiguous array of the parameters in the compute dtype, or of one
-        parameter an element in the arrays' dtype. An output is a whole input or shares nothing with it.
+        ``inputs`` is (x,) or (g, x); ``params`` is a contiguous array of the parameters in the compute dtype or, with
+        ``each``, of one parameter an element in the arrays' dtype. An output is a whole input or shares nothing with it.
         """
         cdef Task task
         cdef cnp.ndarray x = inputs[len(inputs) - 1]
@@ -321,9 +324,9 @@ cdef class Plan:
         cdef int index = FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else FLOAT32
         cdef int threads
         task.params = <const char *>cnp.PyArray_DATA(p)
-        task.each = self.parameters == 1 and cnp.PyArray_SIZE(p) == cnp.PyArray_SIZE(x) and cnp.PyArray_SIZE(p) != 1
+        task.each = each
         threads = self.prepare(&task, index, inputs, outputs)
-        if task.each:
+        if each:
             task.kernel = self.each[index]
             task.second = self.each_second[index]
         with nogil:

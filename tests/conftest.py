@@ -1,0 +1,204 @@
+"""What the tests share.
+
+Arguments called ``record``, ``form``, ``backend``, ``contestant`` (backends and their variants), ``dtype`` and
+``accuracy`` run over the tables; ``record`` with ``form`` runs over the forms there are. An unavailable backend is a
+skip with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.activations import RECORDS
+from kernels.backends import ACCURACIES
+
+
+# ---------------------------------------------------------------- the tables as parameters
+def backend_params(variants: bool) -> list:
+    params = []
+    for name, backend in kernels.BACKENDS.items():
+        reason = backend.reason()
+        marks = [pytest.mark.skip(reason=f"{name}: {reason}")] if reason else []
+        names = [name, *(f"{name}:{variant}" for variant in backend.variants())] if variants and not reason else [name]
+        params += [pytest.param(one, marks=marks, id=one) for one in names]
+    return params
+
+
+def dtype_params() -> list:
+    dtypes = [pytest.param(np.dtype(name), id=name) for name in ("float16", "float32", "float64")]
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError:
+        return [*dtypes, pytest.param(None, marks=pytest.mark.skip(reason="ml_dtypes is not installed"), id="bfloat16")]
+    return [*dtypes, pytest.param(np.dtype(bfloat16), id="bfloat16")]
+
+
+TABLES = {
+    "record": lambda: [pytest.param(record, id=record.name) for record in RECORDS],
+    "backend": lambda: backend_params(variants=False),
+    "contestant": lambda: backend_params(variants=True),
+    "dtype": dtype_params,
+    "accuracy": lambda: list(ACCURACIES),
+}
+
+
+def pytest_generate_tests(metafunc) -> None:
+    given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    taken = {name.strip() for names in given for name in (names.split(",") if isinstance(names, str) else names)}
+    wanted = [name for name in metafunc.fixturenames if name not in taken]
+    if "record" in wanted and "form" in wanted:
+        pairs = [pytest.param(r, form, id=f"{r.name}.{form}") for r in RECORDS for form in r.forms]
+        metafunc.parametrize(("record", "form"), pairs)
+        wanted.remove("record")
+    for name, table in TABLES.items():
+        if name in wanted:
+            metafunc.parametrize(name, table())
+
+
+# ---------------------------------------------------------------- calling a form
+def _method(function, form: str):
+    return function if form == "value" else getattr(function, form)
+
+
+@pytest.fixture
+def function(record, form, backend):
+    """The form of the record from the backend, fast class."""
+    return _method(kernels.get(record.name, backend), form)
+
+
+@pytest.fixture
+def arguments(record, form):
+    """``arguments(x, g)``: what the form takes, with the record's example parameters."""
+
+    def build(x, g=None):
+        g = x if g is None else g
+        return (*((g, x) if form.startswith("backward") else (x,)), *record.example_parameters)
+
+    return build
+
+
+@pytest.fixture
+def dtypes() -> list[np.dtype]:
+    """The floating dtypes that can be had here, to loop over."""
+    return [param.values[0] for param in dtype_params() if param.values[0] is not None]
+
+
+@pytest.fixture
+def takes_out(form) -> None:
+    if form in ("jacobian", "backward_parameters"):
+        pytest.skip(f"{form} has no out")
+
+
+@pytest.fixture
+def assert_same():
+    """``assert_same(got, expected, case)``: the same dtype, shape and bits, pairs too; any NaN equals any NaN."""
+
+    def check(got, expected, case=""):
+        if isinstance(expected, tuple):
+            assert isinstance(got, tuple), case
+            for one, other in zip(got, expected, strict=True):
+                check(one, other, case)
+            return
+        got, expected = np.asarray(got), np.asarray(expected)
+        assert (got.dtype, got.shape) == (expected.dtype, expected.shape), case
+        bits = f"u{got.dtype.itemsize}"
+        same = got.reshape(-1).view(bits) == expected.reshape(-1).view(bits)
+        same |= (np.isnan(got) & np.isnan(expected)).reshape(-1)
+        wrong = got.reshape(-1)[~same], expected.reshape(-1)[~same]
+        assert same.all(), f"{case}: {np.count_nonzero(~same)} differ: {wrong[0]}, expected {wrong[1]}"
+
+    return check
+
+
+@pytest.fixture
+def values():
+    """``values(shape, dtype, seed)``: ordinary numbers of both signs, with zeros among them."""
+
+    def build(shape, dtype=np.float64, seed=0):
+        numbers = np.random.default_rng(seed).standard_normal(shape) * 3
+        numbers[np.abs(numbers) < 0.2] = 0.0
+        return numbers.astype(dtype)
+
+    return build
+
+
+# ---------------------------------------------------------------- memory layouts
+def _misaligned(x):
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    array = raw[1:].view(x.dtype).reshape(x.shape)
+    array[...] = x
+    return array
+
+
+def _embedded(x, step, gap=np.nan):
+    """x in the last axis of something larger, ``step`` apart (negative: backwards)."""
+    array = np.full((*x.shape[:-1], x.shape[-1] * abs(step)), gap, x.dtype)[..., ::step]
+    array[...] = x
+    return array
+
+
+def _huge_strides(x):
+    array = np.zeros((*x.shape, 1024), x.dtype)[..., 5]
+    array[...] = x
+    return array
+
+
+class Sub(np.ndarray):
+    """A subclass that changes nothing."""
+
+
+LAYOUTS = {
+    "fortran": lambda x: np.array(x, order="F"),
+    "every_other": lambda x: _embedded(x, 2),
+    "reversed": lambda x: _embedded(x, -1),
+    "every_third_reversed": lambda x: _embedded(x, -3),
+    "huge_strides": _huge_strides,
+    "transposed": lambda x: np.ascontiguousarray(x.T).T,
+    "byte_swapped": lambda x: x.astype(x.dtype.newbyteorder()),
+    "misaligned": _misaligned,
+    "subclass": lambda x: x.copy().view(Sub),
+    "misaligned_byte_swapped_reversed": lambda x: _misaligned(x[..., ::-1].astype(x.dtype.newbyteorder()))[..., ::-1],
+}
+
+
+@pytest.fixture
+def layouts():
+    """Name -> ``layout(x)``: the values of x, writeable, laid out in memory in another way."""
+    return LAYOUTS
+
+
+# ---------------------------------------------------------------- a Python of its own
+@pytest.fixture
+def run_python():
+    """``run_python(code, **environment)``: its output; failing, or hanging for a minute, fails the test."""
+
+    def run(code: str, timeout: float = 60, **environment: str) -> str:
+        root = str(Path(kernels.__file__).resolve().parents[1])
+        search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code],
+            env=os.environ | {"PYTHONPATH": search} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # A hung grandchild would keep the pipes open.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            pytest.fail(f"hung for {timeout} seconds")
+        assert process.returncode == 0, errors[-3000:]
+        return output.strip()
+
+    return run
