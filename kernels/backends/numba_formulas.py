@@ -194,8 +194,9 @@ def swish(x, beta):
     t = clamp(product, -EXP_FLOOR)
     low = -low if t > real(0) else low
     u = real(1) + scaled_exp(real(1), -abs(t), low) * DOWN
-    negative = (scaled_exp(finite if product == t else real(-0.0), -abs(t), low) / u) * DOWN
-    return negative if t < real(0) else x / u
+    vanishing = scaled_exp(finite if product == t else real(-0.0), -abs(t), low)
+    # One division for both signs.
+    return ((vanishing if t < real(0) else x) / u) * (DOWN if t < real(0) else real(1))
 
 
 def swish_derivative(x, beta):
@@ -207,9 +208,8 @@ def swish_derivative(x, beta):
     scaled = scaled_exp(real(1), -abs(t), low)
     e = scaled * DOWN
     u = real(1) + e
-    positive = (real(1) + t * e / u) / u
-    negative = (scaled * (real(1) + t / u) / u) * DOWN
-    return negative if t < real(0) else positive
+    slope = real(1) + (t if t < real(0) else t * e) / u
+    return ((scaled if t < real(0) else real(1)) * slope / u) * (DOWN if t < real(0) else real(1))
 
 
 def swish_parameter_derivative(x, beta):

@@ -188,9 +188,11 @@ cdef inline real swish(real x, real beta) noexcept nogil:
     low = -low if t > <real>0 else low
     cdef real u = <real>1 + scaled_exp(<real>1, -absolute(t), low) * DOWN(x)
     cdef real factor = finite if product == t else <real>-0.0
-    cdef real negative = (scaled_exp(factor, -absolute(t), low) / u) * DOWN(x)
-    cdef real positive = x / u
-    return negative if t < <real>0 else positive
+    cdef real vanishing = scaled_exp(factor, -absolute(t), low)
+    # One division for both signs.
+    cdef real numerator = vanishing if t < <real>0 else x
+    cdef real scale = DOWN(x) if t < <real>0 else <real>1
+    return (numerator / u) * scale
 
 
 cdef inline real swish_derivative(real x, real beta) noexcept nogil:
@@ -202,9 +204,11 @@ cdef inline real swish_derivative(real x, real beta) noexcept nogil:
     cdef real scaled = scaled_exp(<real>1, -absolute(t), low)
     cdef real e = scaled * DOWN(x)
     cdef real u = <real>1 + e
-    cdef real positive = (<real>1 + t * e / u) / u
-    cdef real negative = (scaled * (<real>1 + t / u) / u) * DOWN(x)
-    return negative if t < <real>0 else positive
+    cdef real gate = t if t < <real>0 else t * e
+    cdef real slope = <real>1 + gate / u
+    cdef real factor = scaled if t < <real>0 else <real>1
+    cdef real scale = DOWN(x) if t < <real>0 else <real>1
+    return (factor * slope / u) * scale
 
 
 cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
