@@ -121,6 +121,11 @@ def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtyp
 
 
 # ---------------------------------------------------------------- running a kernel over any array
+def quiet() -> np.errstate:
+    """Infinities and NaN in the data are the data's business, not a warning's."""
+    return np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
+
+
 def is_plain(array: np.ndarray, dtype: type) -> bool:
     """Whether a kernel can take the array's memory as it is."""
     flags = array.flags
@@ -208,7 +213,8 @@ class Form:
         outs = self._outputs(keywords["out"], shape, dtype, 2 if pair else 1)
         compute = compute_dtype(dtype)
         if arrays[-1].size:
-            run_elementwise(self.kernel_for(self.form, compute), arrays, outs, values, compute)
+            with quiet():
+                run_elementwise(self.kernel_for(self.form, compute), arrays, outs, values, compute)
         return tuple(outs) if pair else outs[0]
 
     def _parameters(self, params: tuple, x: np.ndarray, dtype: np.dtype) -> list:
@@ -299,9 +305,10 @@ class RowForm(Form):
         moved = np.moveaxis(out.reshape(x.shape) if out.ndim == 0 else out, axis, -1)
         direct = is_plain(moved, compute) and not any(clash(moved.reshape(r.shape), r) for r in rows)
         target = moved.reshape(rows[0].shape) if direct else np.empty(rows[0].shape, compute)
-        self.kernel_for(self.form, compute)(*rows, out=target)
-        if not direct:
-            np.copyto(moved, target.reshape(moved.shape), casting="unsafe")
+        with quiet():
+            self.kernel_for(self.form, compute)(*rows, out=target)
+            if not direct:
+                np.copyto(moved, target.reshape(moved.shape), casting="unsafe")
         return out
 
     def _rows(self, array: np.ndarray, axis: int, compute: type) -> np.ndarray:
@@ -314,7 +321,8 @@ class RowForm(Form):
     def _jacobian(self, rows: np.ndarray, shape: tuple, dtype: np.dtype, compute: type) -> np.ndarray:
         result = np.empty((*shape, shape[-1]), compute)
         if result.size:
-            self.kernel_for("jacobian", compute)(rows, out=result.reshape(-1, shape[-1], shape[-1]))
+            with quiet():
+                self.kernel_for("jacobian", compute)(rows, out=result.reshape(-1, shape[-1], shape[-1]))
         return result.astype(dtype, copy=False)
 
 
@@ -336,8 +344,7 @@ class ParameterForm(Form):
         gradient, x = arrays
         (value,) = self._parameters(params, x, dtype)
         kernel = self.kernel_for("parameter_derivative", np.float64)
-        # Infinities and NaN in the data are the data's business, not a warning's.
-        with np.errstate(invalid="ignore", over="ignore"):
+        with quiet():
             if isinstance(value, np.ndarray):
                 return self._per_weight(kernel, gradient, x, value, np.shape(params[0])).astype(dtype)
             total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
