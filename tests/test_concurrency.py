@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 import kernels
+from kernels import crossover
+from kernels.backends.cython_loops import THREADS_FROM
 
-#: Above the number of elements from which a call uses threads, and no multiple of anything.
-LONG = 65_536 + 1031
+#: The sizes from which calls use threads.
+THRESHOLDS = sorted({THREADS_FROM, *(s["from"] for row in crossover.shipped()["rows"] for s in row["segments"][1:])})
+#: Above the first of them, and no multiple of anything.
+LONG = THRESHOLDS[0] + 1031
+ROWS = (LONG // 1009 + 1, 1009)
 THREADS = 8
 
 
@@ -40,7 +45,7 @@ def test_eight_python_threads_at_once(backend, accuracy, name, values, assert_sa
     kernels.set_num_threads(2)
     record = kernels.ACTIVATIONS[name]
     function = kernels.get(name, backend, accuracy=accuracy)
-    shape = (67, 1009) if name == "softmax" else LONG
+    shape = ROWS if name == "softmax" else LONG
     repeats = 1 if backend == "python" else 4
     params = record.example_parameters
 
@@ -149,7 +154,7 @@ def test_a_fork_after_threads_have_run(backend, run_python):
 def test_any_number_of_threads_gives_the_same_bits(function, record, form, backend, arguments, values, assert_same):
     if not kernels.BACKENDS[backend].compiled or form in ("jacobian", "backward_parameters"):
         pytest.skip("has no threads")
-    shape = (67, 1009) if not record.elementwise else LONG
+    shape = ROWS if not record.elementwise else LONG
     x, g = values(shape, np.float32), values(shape, np.float32, seed=1)
     kernels.set_num_threads(1)
     expected = function(*arguments(x, g))
@@ -158,7 +163,7 @@ def test_any_number_of_threads_gives_the_same_bits(function, record, form, backe
         assert_same(function(*arguments(x, g)), expected, f"{n} threads")
 
 
-@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 65_536 + 1023, 65_536 + 1025, 2 * 65_536 + 1])
+@pytest.mark.parametrize("length", [start + more for start in THRESHOLDS for more in (-1, 0, 1, 1023, 1025, start + 1)])
 def test_lengths_around_the_threading_threshold(backend, length, values):
     if backend == "python":
         pytest.skip("has no threads")
@@ -171,7 +176,7 @@ def test_lengths_around_the_threading_threshold(backend, length, values):
     assert guarded[0] == guarded[-1] == 77
 
 
-@pytest.mark.parametrize("shape", [(1, 70_001), (2, 40_000), (3, 30_001), (70_001, 1), (8_750, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 140_001), (2, 80_000), (3, 60_001), (140_001, 1), (17_500, 8)], ids=str)
 def test_rows_over_threads(backend, shape, values, assert_same):
     if backend == "python":
         pytest.skip("has no threads")

@@ -29,7 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
     from kernels.fastest import relu, prelu, softmax, sigmoid
     import kernels.crossover
     source = kernels.crossover.table()[0]
-    x = np.linspace(-3, 3, 70_001, dtype=np.float32)
+    x = np.linspace(-3, 3, 140_001, dtype=np.float32)
     for a in x, x[:5], x.astype(np.float64):
         for name in kernels.ACTIVATIONS:
             params = kernels.ACTIVATIONS[name].example_parameters
@@ -160,7 +160,7 @@ for name in ("sigmoid", "prelu", "softmax"):
     for accuracy in ("fast",) if name != "prelu" else ("accurate",):
         fast = kernels.get(name, accuracy=accuracy)
         other = kernels.get(name, "numba", accuracy=accuracy)
-        for n in (5, 11, 70_001):
+        for n in (5, 11, 140_001):
             x = np.linspace(-3, 3, n, dtype=np.float32)
             params = record.example_parameters
             assert np.array_equal(fast(x, *params), other(x, *params)), name
@@ -253,7 +253,7 @@ import kernels
 from kernels.fastest import relu, softmax
 import kernels.accurate
 assert relu(5) == 5 and relu(-3) == 0 and list(relu([1, -2, 3])) == [1, 0, 3] and relu.derivative(0) == 0
-x = np.linspace(-3, 3, 70_001, dtype=np.float32)
+x = np.linspace(-3, 3, 140_001, dtype=np.float32)
 for name, record in kernels.ACTIVATIONS.items():
     for form in record.forms:
         if form == "jacobian":
@@ -294,7 +294,7 @@ def test_numba_runs_without_compiled_modules(run_python):
 import numpy as np, kernels
 relu = kernels.get("relu", "numba")
 assert list(relu([1, -2, 3])) == [1, 0, 3]
-x = np.linspace(-3, 3, 70_001)
+x = np.linspace(-3, 3, 140_001)
 assert np.array_equal(kernels.get("softmax", "numba").jacobian(x[:9]).shape, (9, 9))
 assert np.array_equal(relu.backward(x, x), np.maximum(x, 0))
 print("done")
@@ -313,9 +313,9 @@ def test_small_and_long_arrays_give_the_same_bits(backend):
     """Whatever the table says of a size, an element's result does not depend on it."""
     if backend == "python":
         pytest.skip("has one way")
-    x = np.linspace(-20, 20, 70_001, dtype=np.float32)
+    x = np.linspace(-20, 20, 140_001, dtype=np.float32)
     for name in ("sigmoid", "tanh", "elu"):
         function = kernels.get(name, backend)
         whole = function(x)
-        for n in (1, 16, 1000, 65_536):
+        for n in (1, 16, 1000, 131_072):
             np.testing.assert_array_equal(function(x[:n]), whole[:n])

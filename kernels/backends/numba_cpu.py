@@ -22,7 +22,7 @@ _INSTALL = 'pip install "activation-kernels[numba]"'
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
 #: From this many elements on, the parallel driver runs.
-THREADS_FROM = 65_536
+THREADS_FROM = 131_072
 
 #: Numba's workqueue layer aborts on concurrent calls, whichever layer is in use is known only later.
 _lock = threading.Lock()
