@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full test lint format bench history verify ptx tune info clean help
+.PHONY: report report-quick report-full test lint format bench verify ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,8 +50,7 @@ verify: $(VENV)/installed-dev ## hold every backend to the others and to the mat
 tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
 	$(BIN)/python -m kernels.tune
 
-ptx: $(VENV)/installed-dev ## compile every CUDA kernel to PTX and check it (needs no GPU)
-	$(BIN)/python -m pip install --quiet --editable ".[ptx]"
+ptx: $(VENV)/installed-dev,ptx ## compile every CUDA kernel to PTX and check it (needs no GPU)
 	$(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
 
 info: $(VENV)/installed-numba,report,verify ## machine, levels, threads, backends

@@ -7,7 +7,8 @@ TIMED = "test_benchmarks.py"
 ROOT = str(Path(__file__).parent)
 
 # pytest has put the checkout first; it goes last, so that an installed `kernels` is the one that is tested.
-sys.path.remove(ROOT)
+if ROOT in sys.path:
+    sys.path.remove(ROOT)
 sys.path.append(ROOT)
 
 

@@ -63,16 +63,22 @@ def extensions() -> list[Extension]:
     import numpy
 
     loops = [
-        Extension(f"kernels.native.{level.module}", [render(level)], extra_compile_args=[*LOOP_FLAGS, *level.flags])
+        Extension(
+            f"kernels.native.{level.module}",
+            [render(level)],
+            extra_compile_args=[*LOOP_FLAGS, *level.flags],
+            optional=True,
+        )
         for level in levels_here()
     ]
-    cpu = Extension("kernels.native.cpu", [str(NATIVE / "cpu.pyx")])
+    cpu = Extension("kernels.native.cpu", [str(NATIVE / "cpu.pyx")], optional=True)
     dispatch = Extension(
         "kernels.native.dispatch",
         [str(NATIVE / "dispatch.pyx")],
         include_dirs=[numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2"],
+        optional=True,
     )
     return [cpu, dispatch, *loops]
 
@@ -93,16 +99,16 @@ class BuildWhatCompiles(build_ext):
         target.write_text(text + "\n")
 
     def build_extension(self, ext):
-        if ext.name.endswith(".dispatch"):
-            self.add_openmp(ext)
-        reason = self.obstacle() or self.flags_obstacle(ext.extra_compile_args)
-        if reason is None:
-            try:
+        try:
+            if ext.name.endswith(".dispatch"):
+                self.add_openmp(ext)
+            reason = self.obstacle() or self.flags_obstacle(ext.extra_compile_args)
+            if reason is None:
                 super().build_extension(ext)
-                return
-            except Exception as error:  # whatever a compiler can do wrong, the install goes on without this extension
-                reason = f"compiling it failed: {str(error)[:300]}"
-        self.reasons[ext.name] = reason
+        except Exception as error:  # whatever a compiler can do wrong, the install goes on without this extension
+            reason = f"compiling it failed: {str(error)[:300]}"
+        if reason:
+            self.reasons[ext.name] = reason
 
     def add_openmp(self, ext):
         if self.compiles("#include <omp.h>", ["-fopenmp"], link=True):

@@ -117,11 +117,6 @@ class Activation:
         return next((p for p in self.parameters if p.learnable), None)
 
     @property
-    def exact(self) -> bool:
-        """Made of comparisons and single operations: every backend gives the same value."""
-        return all(b.float32 <= 0.5 for b in self.ulp.values())
-
-    @property
     def forms(self) -> tuple[str, ...]:
         """The forms that exist for this function."""
         has = {

@@ -16,8 +16,14 @@ _SUMMARY = {
 
 _ARRAYS = """
 x (and grad_output, y): a scalar, a list or an array of any shape, stride and byte order. float16, bfloat16, float32 and
-float64 keep their dtype; integers and booleans compute in float64. The result has x's shape; `out` takes it without an
-allocation and may be x itself."""
+float64 keep their dtype; integers and booleans compute in float64."""
+
+_RESULT = "The result has x's shape; `out` takes it without an allocation and may be x itself."
+_RESULTS = {
+    "value_and_derivative": "The result is a pair, each of x's shape; `out` is a pair of arrays.",
+    "backward_parameters": "The result has the parameter's shape; sums run in float64 and are rounded once.",
+    "jacobian": "The result has x's shape with the row's axis last, and that axis once more.",
+}
 
 _ERRORS = """
 TypeError: a dtype that is not accepted (longdouble, complex, object, string), an unknown keyword.
@@ -31,7 +37,8 @@ def docstring(record: Activation, form: str) -> str:
         derivative_formula=record.derivative_formula,
         learnable=record.learnable.name if record.learnable else "",
     )
-    parts = [summary, _ARRAYS, *_parameters(record), *_facts(record, form), _ERRORS, f"\nSource: {record.reference}."]
+    arrays = f"{_ARRAYS} {_RESULTS.get(form, _RESULT)}"
+    parts = [summary, arrays, *_parameters(record), *_facts(record, form), _ERRORS, f"\nSource: {record.reference}."]
     return "\n".join(parts)
 
 
@@ -45,19 +52,28 @@ def _parameters(record: Activation) -> list[str]:
     return ["", *lines] if lines else []
 
 
+#: form -> the formula whose bound it has
+_BOUNDS = {
+    "value": "value",
+    "derivative": "derivative",
+    "backward": "derivative",
+    "backward_from_output": "derivative_from_output",
+    "backward_parameters": "parameter_derivative",
+}
+
+
 def _facts(record: Activation, form: str) -> list[str]:
-    formula = {"value": "value", "backward_from_output": "derivative_from_output"}.get(form, "derivative")
-    bounds = record.ulp.get(formula)
     facts = [f"\nRange of f: [{record.range[0]:g}, {record.range[1]:g}]."] if form == "value" else []
+    bounds = record.ulp.get(_BOUNDS.get(form, ""))
     if bounds:
+        what = "Largest error" if form in ("value", "derivative") else "Largest error of the factor, before the product"
         facts.append(
-            f"Largest error in ULP, compiled backends: float32 {bounds.float32:g}, float64 {bounds.float64:g}, "
+            f"{what}, in ULP, compiled backends: float32 {bounds.float32:g}, float64 {bounds.float64:g}, "
             f"float32 of the accurate class {bounds.accurate:g}."
         )
     if record.kinks and form != "value":
         facts.append("At a kink: " + "; ".join(f"f'({k.at:g}) = {k.derivative}" for k in record.kinks) + ".")
-    if record.special:
-        column = "derivative" if formula == "derivative" else "value"
-        pairs = "; ".join(f"{s.x:g} -> {getattr(s, column):.9g}" for s in record.special)
-        facts.append(f"Special values of {'dy/dx' if column == 'derivative' else 'y'}: {pairs}; NaN -> NaN.")
+    if record.special and form in ("value", "derivative"):
+        pairs = "; ".join(f"{s.x:g} -> {getattr(s, form):.9g}" for s in record.special)
+        facts.append(f"Special values: {pairs}; NaN -> NaN.")
     return facts

@@ -12,9 +12,8 @@ import mpmath
 import numpy as np
 
 NODES = 120
-LN2 = mpmath.mpf(2)
 
-#: format -> (numpy type, number of coefficients of q, bits of ln2's high part, float64 significand is 53)
+#: format -> (numpy type, number of coefficients of q, bits of ln 2's high part)
 FORMATS = {"float32": (np.float32, 5, 15), "float64": (np.float64, 10, 40)}
 
 

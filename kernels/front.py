@@ -150,9 +150,18 @@ def clash(out: np.ndarray, source: np.ndarray) -> bool:
     return not same and np.may_share_memory(out, source)
 
 
+def apart(array: np.ndarray, outs: Sequence[np.ndarray]) -> np.ndarray:
+    """The array, or a copy where an output lies in its memory."""
+    return array.copy() if any(np.may_share_memory(array, out) for out in outs) else array
+
+
 def run_elementwise(kernel: Callable, inputs: Sequence, outs: Sequence, params: Sequence, compute: type) -> None:
     """``kernel`` over all elements of ``inputs`` into ``outs``; a parameter is a float or an array that fits x."""
+    # A kernel reads a parameter array again for its second output.
+    params = [apart(p, outs) if isinstance(p, np.ndarray) else p for p in params]
     arrays = [p for p in params if isinstance(p, np.ndarray)]
+    if not arrays and all(a.flags.f_contiguous for a in (*inputs, *outs)):
+        inputs, outs = [a.T for a in inputs], [out.T for out in outs]
     plain = not arrays and all(is_plain(a, compute) for a in (*inputs, *outs))
     if plain and not any(clash(out, source) for out in outs for source in inputs):
         flat = [out.reshape(-1) for out in outs]
@@ -207,10 +216,9 @@ class Form:
         return self._in_kind(result, inputs[-1], keywords)
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
-        shape = arrays[-1].shape
         values = self._parameters(params, arrays[-1], dtype)
         pair = self.form == "value_and_derivative"
-        outs = self._outputs(keywords["out"], shape, dtype, 2 if pair else 1)
+        outs = self._outputs(keywords["out"], arrays[-1], dtype, 2 if pair else 1)
         compute = compute_dtype(dtype)
         if arrays[-1].size:
             with quiet():
@@ -233,14 +241,15 @@ class Form:
             values.append(number)
         return values
 
-    def _outputs(self, out: Any, shape: tuple, dtype: np.dtype, count: int) -> list[np.ndarray]:
+    def _outputs(self, out: Any, x: np.ndarray, dtype: np.dtype, count: int) -> list[np.ndarray]:
+        """The outputs that were given, checked, or new ones laid out in memory like x."""
         if out is None:
-            return [np.empty(shape, dtype) for _ in range(count)]
+            return [np.empty_like(x, dtype, subok=False) for _ in range(count)]
         outs = [out] if count == 1 else out
         if not isinstance(outs, (tuple, list)) or len(outs) != count:
             raise TypeError(f"out must be a pair of arrays, given {type(out).__name__}")
         for one in outs:
-            check_out(one, shape, dtype)
+            check_out(one, x.shape, dtype)
         if count == 2 and share_memory(*outs):
             raise ValueError("the two outputs share memory: give two separate arrays")
         return list(outs)
@@ -299,7 +308,7 @@ class RowForm(Form):
         rows = [self._rows(np.atleast_1d(a), axis, compute) for a in arrays]
         if self.form == "jacobian":
             return self._jacobian(rows[0], np.moveaxis(x, axis, -1).shape, dtype, compute)
-        out = self._outputs(keywords["out"], arrays[-1].shape, dtype, 1)[0]
+        out = self._outputs(keywords["out"], arrays[-1], dtype, 1)[0]
         if x.size == 0:
             return out
         moved = np.moveaxis(out.reshape(x.shape) if out.ndim == 0 else out, axis, -1)

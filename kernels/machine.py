@@ -30,20 +30,23 @@ def caches() -> dict[str, int]:
     """Cache sizes of the first processor in bytes, as far as the system tells them: {"L1d": 32768, ...}."""
     found = {}
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        kind = (folder / "type").read_text().strip()
-        if kind == "Instruction":
+        try:
+            kind, level, size = ((folder / name).read_text().strip() for name in ("type", "level", "size"))
+            factor = {"K": 1 << 10, "M": 1 << 20}.get(size[-1:], 1)
+            nbytes = int(size.rstrip("KM")) * factor
+        except (OSError, ValueError):  # virtual machines leave some of these files out
             continue
-        size = (folder / "size").read_text().strip()
-        factor = {"K": 1 << 10, "M": 1 << 20}.get(size[-1], 1)
-        name = f"L{(folder / 'level').read_text().strip()}{'d' if kind == 'Data' else ''}"
-        found[name] = int(size.rstrip("KM")) * factor
+        if kind != "Instruction":
+            found[f"L{level}{'d' if kind == 'Data' else ''}"] = nbytes
     return found
 
 
 def governor() -> str | None:
     """The frequency governor of the first processor, where it is readable."""
-    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    return path.read_text().strip() if path.exists() else None
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
 
 
 def commit() -> str | None:

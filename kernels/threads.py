@@ -36,5 +36,5 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The most threads that a call uses."""
-    return _allowed
+    """The most threads that a call uses: 1 in a forked child, or where the build had no OpenMP."""
+    return native("dispatch").get_num_threads() if native("dispatch") else _allowed

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels import crossover, threads
+from kernels import crossover
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, cython_loops, dispatcher
 from kernels.measure import FORMS, Timed, sample
+from kernels.native import native
 
 IN_CACHE = 16_384
 SIZES = tuple(2**k for k in range(13, 21))
@@ -91,7 +92,7 @@ def choose(goal: tuple[Activation, str, str, str], budget: float, rng: np.random
     medians = [timing.median for timing in sample(contest, budget / 2, rng)]
     best = int(np.argmin(medians))
     best = best if medians[best] < MARGIN * medians[0] else 0
-    start = threads_from(goal, names[best], budget / 2, rng) if threads.get_num_threads() > 1 else None
+    start = threads_from(goal, names[best], budget / 2, rng) if native("dispatch").get_num_threads() > 1 else None
     return Choice(record.name, form, dtype, accuracy, names[best], medians[0] / medians[best], start)
 
 
@@ -137,8 +138,14 @@ def main() -> int:
     if dispatcher.fallback():
         print(f"nothing to tune: {dispatcher.fallback()}", file=sys.stderr)
         return 1
-    from rich.progress import track
-
+    try:
+        from rich.progress import track
+    except ImportError:
+        print("this needs rich: pip install 'activation-kernels[report]'", file=sys.stderr)
+        return 2
+    if os.environ.get(crossover.VARIABLE) == "":
+        print(f"{crossover.VARIABLE} is empty, which means the shipped table: unset it first", file=sys.stderr)
+        return 2
     todo = list(goals())
     print(f"{len(todo)} goals, about {arguments.seconds:.0f} s; candidates: {', '.join(candidates())}")
     rng = np.random.default_rng()

@@ -504,6 +504,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not contestants([backend]):
             parser.error(f"backend {backend!r} does not run here; those that do: {', '.join(contestants())}")
     try:
+        import mpmath  # noqa: F401
         from rich.progress import track
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)

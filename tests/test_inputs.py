@@ -250,3 +250,10 @@ def test_results_are_new_memory(function, arguments, values):
     for one in result if isinstance(result, tuple) else (result,):
         assert not np.shares_memory(one, x)
         assert one.ndim == 0 or one.flags.writeable
+
+
+def test_results_lie_in_memory_like_x(backend):
+    x = np.asfortranarray(np.linspace(-3, 3, 600, dtype=np.float32).reshape(20, 30))
+    y = kernels.get("sigmoid", backend)(x)
+    assert y.flags.f_contiguous
+    np.testing.assert_array_equal(y, kernels.get("sigmoid", backend)(np.ascontiguousarray(x)))

@@ -268,3 +268,14 @@ def test_the_gradient_of_a_weight_has_the_dtype_of_x(backend, dtype, values):
         gradient = prelu.backward_parameters(np.ones_like(x), x, w)
         assert gradient.dtype == dtype
         assert np.shape(gradient) == np.shape(w)
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_a_weight_array_may_be_an_output(backend, accuracy, values, output):
+    x, weight = values((40, 50), np.float32), values((40, 50), np.float32, seed=1)
+    prelu = kernels.get("prelu", backend, accuracy=accuracy)
+    expected = prelu(x, weight), prelu.derivative(x, weight)
+    pair = [np.empty_like(x), np.empty_like(x)]
+    pair[output] = weight
+    for result, right in zip(prelu.value_and_derivative(x, weight, out=tuple(pair)), expected, strict=True):
+        np.testing.assert_array_equal(result, right)

@@ -18,7 +18,7 @@ from kernels.native.levels import levels_here
 
 #: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
 CAP = "KERNELS_MAX_LEVEL"
-#: From this many elements on, all threads work (the shipped default; the dispatcher has a measured table).
+#: From this many elements on, the Cython and Numba backends use all threads; the dispatcher has a measured table.
 THREADS_FROM = 131_072
 _BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
 

@@ -15,14 +15,12 @@ import numpy as np
 
 from kernels import threads
 from kernels.activations import Activation
-from kernels.backends.cython_loops import jacobian
+from kernels.backends.cython_loops import THREADS_FROM, jacobian
 from kernels.constants import LANES
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
-#: From this many elements on, the parallel driver runs.
-THREADS_FROM = 131_072
 
 #: Numba's workqueue layer aborts on concurrent calls, whichever layer is in use is known only later.
 _lock = threading.Lock()

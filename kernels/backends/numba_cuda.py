@@ -1,7 +1,8 @@
 """The Numba CUDA backend: the scalar formulas of ``numba_formulas`` on an NVIDIA GPU.
 
-``bind`` gives a kernel for prepared data. NumPy arrays are copied to the device and back; device arrays (anything with
-``__cuda_array_interface__``) are used where they are, on their own stream, and nothing waits for the result.
+``bind`` gives a kernel for prepared data. It copies NumPy arrays to the device and back, and uses device arrays
+(anything with ``__cuda_array_interface__``) where they are, on their own stream, without waiting for the result. The
+public functions, ``kernels.get("relu", "cuda")``, take host arrays only so far.
 Numba is imported when something is first asked for; what runs on the device stands in ``cuda_primitives``.
 """
 

@@ -9,6 +9,10 @@ cdef extern from *:
         *v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("ssse3");
         *v3 = *v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
             && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+        #if __GNUC__ >= 12 && !defined(__clang__)
+        /* All that the level allows a compiler to use: f16c, lzcnt and movbe too. */
+        *v3 = *v3 && __builtin_cpu_supports("x86-64-v3");
+        #endif
         *v4 = *v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
             && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
             && __builtin_cpu_supports("avx512vl");

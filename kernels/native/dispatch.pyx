@@ -22,11 +22,9 @@ cnp.import_array()
 cdef extern from *:
     """
     #ifdef _OPENMP
-    #include <omp.h>
     #define KERNELS_OPENMP 1
     #else
     #define KERNELS_OPENMP 0
-    #define omp_get_max_threads() 1
     #endif
 
     static void kernels_enable_vectorcall(PyTypeObject *type, Py_ssize_t offset) {
@@ -37,7 +35,6 @@ cdef extern from *:
     }
     """
     const int KERNELS_OPENMP
-    int omp_get_max_threads() nogil
     void kernels_enable_vectorcall(type cls, Py_ssize_t offset)
     ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
@@ -131,9 +128,7 @@ def has_openmp():
 
 
 cdef inline int usable_threads() noexcept nogil:
-    if in_forked_child or not KERNELS_OPENMP:
-        return 1
-    return min(allowed_threads, omp_get_max_threads())
+    return 1 if in_forked_child or not KERNELS_OPENMP else allowed_threads
 
 
 def _after_fork():
@@ -272,7 +267,6 @@ cdef class Plan:
     """The addresses of one form by dtype and size, and the pipeline around them."""
 
     cdef Kind kind
-    cdef int parameters
     cdef Table tables[2]
     cdef Kernel each[2]
     cdef Kernel each_second[2]
@@ -284,7 +278,6 @@ cdef class Plan:
         if parameters > MAX_PARAMETERS:
             raise ValueError(f"at most {MAX_PARAMETERS} parameters, given {parameters}")
         self.kind = KINDS[kind]
-        self.parameters = parameters
         self.owners = owners
         self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
         self._fill(&self.tables[FLOAT64], tables["float64"], False)
@@ -440,8 +433,10 @@ cdef class FastForm:
     def __cinit__(self):
         self.vectorcall = call_form
 
-    def __init__(self, Plan plan, object general, tuple parameters):
+    def __init__(self, Plan plan not None, object general, tuple parameters not None):
         """``parameters``: (name, default or None, must be >= 0) of each. The names are compared by identity: intern them."""
+        if len(parameters) > MAX_PARAMETERS:
+            raise ValueError(f"at most {MAX_PARAMETERS} parameters, given {len(parameters)}")
         self.plan = plan
         self.general = general
         self.names = tuple([name for name, _, _ in parameters])
@@ -516,6 +511,8 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
     cdef PyObject *given_out = NULL
     cdef cnp.ndarray x, g
     cdef int index
+    if form.plan is None:
+        raise TypeError("this form was never initialised")
     if not form.parse(args, count, kwnames, values, &given_out):
         return call_general(form, args, count, kwnames)
     index = direct_dtype(<object>args[form.inputs - 1])

@@ -121,9 +121,9 @@ def answer(findings: Findings) -> str:
     contestants = [name for name in findings.backends if name != DISPATCHER and ":" not in name]
     ranking = [f"{title(findings, name)} in {won[name]}" for name in sorted(contestants, key=lambda name: -won[name])]
     machine_ = f"{escape(facts['cpu'])}, {facts['cores']} cores"
+    verdict = f"the fastest to write a kernel in is {listed(ranking)}" if ranking else "no backend was compared"
     first = (
-        f"On this machine ({machine_}), of {len(cells)} cells (a function or its derivative at one size), the fastest "
-        f"to write a kernel in is {listed(ranking)}."
+        f"On this machine ({machine_}), of {len(cells)} cells (a function or its derivative at one size), {verdict}."
     )
     bands = [text for one in BANDS if (text := _band(findings, *one))]
     return "\n".join(
@@ -139,7 +139,10 @@ def _band(findings: Findings, name: str, first: float, last: float) -> str | Non
     cells = band(findings.sweep, first, last)
     if not cells:
         return None
-    (best, count), *_ = wins(cells).most_common()
+    ranked = wins(cells).most_common()
+    if not ranked:
+        return None
+    best, count = ranked[0]
     sentence = f"For {name}: <strong>{title(findings, best)}</strong>, fastest in {count} of {len(cells)} cells"
     others = [name for name in findings.backends if name not in (BASELINE, DISPATCHER) and ":" not in name]
     factors = [(name, mean_factor(cells, name)) for name in others]
