@@ -101,11 +101,17 @@ class Activation:
     #: f' has a cheap form in y = f(x).
     from_output: bool = False
     #: ULP bounds by formula: "value", "derivative", "derivative_from_output".
-    ulp: Mapping[str, Bounds] = field(default_factory=dict)
+    ulp: Mapping[str, Bounds] = field(default_factory=dict, hash=False)
     #: Floating-point operations an element (fma counts two), value and derivative.
     flops: tuple[int, int] = (0, 0)
     #: Roots of the derivative, where relative error has no meaning.
     derivative_roots: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ulp", MappingProxyType(dict(self.ulp)))
+
+    def __reduce__(self) -> tuple:
+        return lookup, (self.name,)
 
     @property
     def elementwise(self) -> bool:

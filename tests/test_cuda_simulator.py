@@ -56,6 +56,28 @@ def test_bits_equal_the_cpu(kernel, simulated):
             assert_same_bits(simulated[name], array, name)
 
 
+PUBLIC = """
+import numpy as np, kernels
+from kernels.activations import RECORDS
+from kernels.front import INPUTS
+x = np.float32([[1, -2, 3], [0.5, -0.0, -7]])
+for record in RECORDS:
+    cuda, other = kernels.get(record.name, "cuda"), kernels.get(record.name)
+    for form in record.forms:
+        arrays = (x[::-1], x)[2 - len(INPUTS.get(form, ("x",))) :]
+        arguments = *arrays, *record.example_parameters
+        pair = [f(*arguments) if form == "value" else getattr(f, form)(*arguments) for f in (cuda, other)]
+        np.testing.assert_allclose(*pair, rtol=1e-6, err_msg=f"{record.name} {form}")
+relu = kernels.get("relu", "cuda")
+assert (relu(5), relu(-3), relu([1, -2, 3]).tolist(), relu.derivative(0.0)) == (5, 0, [1, 0, 3], 0)
+"""
+
+
+def test_public_functions_run_under_the_simulator(run_python):
+    """Every form, through the input rules; the bits are held above."""
+    run_python(PUBLIC, NUMBA_ENABLE_CUDASIM="1")
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_simulated_fma_rounds_once(dtype, simulated):
     """The simulator's twin of fma against the C library's."""

@@ -1,6 +1,9 @@
 """The table of activations is whole: every record is consistent and every formula text has every formula."""
 
+import copy
+import dataclasses
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -29,6 +32,17 @@ def test_record_says_what_it_must(record):
     assert set(formulas) <= set(record.ulp)
     if record.elementwise:
         assert {-math.inf, 0.0, math.inf} <= {special.x for special in record.special}
+
+
+@each_record
+def test_record_is_immutable_hashable_and_one_of_a_kind(record):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        record.name = "another"
+    with pytest.raises(TypeError):
+        record.ulp["value"] = None
+    assert len({record, ACTIVATIONS[record.name]}) == 1
+    assert pickle.loads(pickle.dumps(record)) is record
+    assert copy.deepcopy(record) is record
 
 
 @each_record
