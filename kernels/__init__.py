@@ -18,7 +18,7 @@ _LAZY = {
     "Backend": "kernels.backends",
     "BackendUnavailable": "kernels.backends",
     "get": "kernels.backends",
-    "info": "kernels.machine",
+    "info": "kernels.info",
     "get_num_threads": "kernels.threads",
     "set_num_threads": "kernels.threads",
 }

@@ -6,8 +6,28 @@ import argparse
 import json
 import sys
 from types import ModuleType
+from typing import Any
 
-from kernels.machine import info
+from kernels import crossover, threads
+from kernels.activations import RECORDS
+from kernels.backends import BACKENDS
+from kernels.backends.cython_loops import build_report, level_states
+from kernels.backends.dispatcher import fallback
+from kernels.machine import facts
+
+
+def info() -> dict[str, Any]:
+    """Machine, levels built and usable, threads, and the state of each backend (None, or why it can't run)."""
+    return {
+        "machine": facts(),
+        "levels": level_states(),
+        "left out of the build": build_report()["left_out"],
+        "threads": threads.get_num_threads(),
+        "backends": {name: backend.reason() for name, backend in BACKENDS.items()},
+        "crossover table": crossover.table()[0],
+        "fastest falls back to NumPy": fallback(),
+        "activations": [record.name for record in RECORDS],
+    }
 
 
 class _CallableModule(ModuleType):
@@ -20,8 +40,8 @@ class _CallableModule(ModuleType):
 sys.modules[__name__].__class__ = _CallableModule
 
 
-def show(facts: dict, indent: str = "") -> None:
-    for key, value in facts.items():
+def show(table: dict, indent: str = "") -> None:
+    for key, value in table.items():
         if isinstance(value, dict) and value:
             print(f"{indent}{key}:")
             show(value, indent + "  ")
@@ -34,13 +54,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m kernels.info", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    facts = info()
+    shown = info()
     if arguments.json:
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(shown, indent=1))
     else:
         for table in ("levels", "backends"):
-            facts[table] = {name: reason or "ready" for name, reason in facts[table].items()}
-        show(facts)
+            shown[table] = {name: reason or "ready" for name, reason in shown[table].items()}
+        show(shown)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Facts about this machine and this build: what ``kernels.info()`` shows and every measured row carries."""
+"""Facts about this machine: what every measured row carries and ``kernels.info()`` shows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from kernels.activations import RECORDS
 
 
 @functools.cache
@@ -111,23 +109,4 @@ def facts() -> dict[str, Any]:
         "level": levels[0] if levels else None,
         "versions": versions(),
         "commit": commit(),
-    }
-
-
-def info() -> dict[str, Any]:
-    """Machine, levels built and usable, threads, and the state of each backend (None, or why it can't run)."""
-    from kernels import crossover, threads
-    from kernels.backends import BACKENDS
-    from kernels.backends.cython_loops import build_report, level_states
-    from kernels.backends.dispatcher import fallback
-
-    return {
-        "machine": facts(),
-        "levels": level_states(),
-        "left out of the build": build_report()["left_out"],
-        "threads": threads.get_num_threads(),
-        "backends": {name: backend.reason() for name, backend in BACKENDS.items()},
-        "crossover table": crossover.table()[0],
-        "fastest falls back to NumPy": fallback(),
-        "activations": [record.name for record in RECORDS],
     }

@@ -412,6 +412,7 @@ cdef inline bint takes_pair(tuple pair, int index, cnp.ndarray x):
 
 
 cdef str OUT = "out"
+cdef str AXIS = "axis"
 
 
 @cython.final
@@ -489,6 +490,11 @@ cdef class FastForm:
             for i in range(PyTuple_GET_SIZE(<tuple>kwnames)):
                 if <object>PyTuple_GET_ITEM(<tuple>kwnames, i) is OUT:
                     out[0] = args[count + i]
+                    continue
+                if self.plan.kind >= ROW and <object>PyTuple_GET_ITEM(<tuple>kwnames, i) is AXIS:
+                    # The last axis is what C works along; any other is Python's.
+                    if type(<object>args[count + i]) is not int or <object>args[count + i] != -1:
+                        return False
                     continue
                 for k in range(self.parameters):
                     if <object>PyTuple_GET_ITEM(<tuple>kwnames, i) is <object>PyTuple_GET_ITEM(self.names, k):
