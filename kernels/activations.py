@@ -25,6 +25,18 @@ FORMS = (
 )
 
 
+#: form -> the formula that decides its error: the key of its bound in a record's ``ulp``
+BOUND_OF = MappingProxyType(
+    {
+        "value": "value",
+        "derivative": "derivative",
+        "backward": "derivative",
+        "backward_from_output": "derivative_from_output",
+        "backward_parameters": "parameter_derivative",
+    }
+)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A parameter of an activation, rounded to the array's dtype before use."""

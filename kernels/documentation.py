@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernels.activations import Activation
+from kernels.activations import BOUND_OF, Activation
 
 _SUMMARY = {
     "value": "y = {formula}",
@@ -52,19 +52,9 @@ def _parameters(record: Activation) -> list[str]:
     return ["", *lines] if lines else []
 
 
-#: form -> the formula whose bound it has
-_BOUNDS = {
-    "value": "value",
-    "derivative": "derivative",
-    "backward": "derivative",
-    "backward_from_output": "derivative_from_output",
-    "backward_parameters": "parameter_derivative",
-}
-
-
 def _facts(record: Activation, form: str) -> list[str]:
     facts = [f"\nRange of f: [{record.range[0]:g}, {record.range[1]:g}]."] if form == "value" else []
-    bounds = record.ulp.get(_BOUNDS.get(form, ""))
+    bounds = record.ulp.get(BOUND_OF.get(form, ""))
     if bounds:
         what = "Largest error" if form in ("value", "derivative") else "Largest error of the factor, before the product"
         facts.append(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from kernels import threads
-from kernels.activations import Activation, lookup
+from kernels.activations import BOUND_OF, Activation, lookup
 from kernels.backends import available, contestant, numpy_vector
 
 #: The forms that one call on prepared arrays computes; gradients of parameters and Jacobians are not timed.
@@ -435,8 +435,7 @@ def _by_oracle(record: Activation, form: str, inputs: list, params: tuple, got: 
 def _oracle_each(record: Activation, form: str, inputs: list, params: tuple) -> list:
     from kernels import oracle
 
-    names = {"backward": "derivative", "backward_from_output": "derivative_from_output"}
-    formula = oracle.lookup(record, names.get(form, form))
+    formula = oracle.lookup(record, BOUND_OF[form])
     exact = [formula(float(x), *params) for x in inputs[-1]]
     return exact if len(inputs) == 1 else [float(g) * e for g, e in zip(inputs[0], exact, strict=True)]
 

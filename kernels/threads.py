@@ -17,8 +17,13 @@ def _default() -> int:
 
 
 _allowed = _default()
-if native("dispatch"):
-    native("dispatch").set_num_threads(_allowed)
+_forked = False
+
+
+def _apply() -> None:
+    """Tell the dispatcher, which must stay serial in a forked child: OpenMP's worker threads do not exist there."""
+    if native("dispatch"):
+        native("dispatch").set_num_threads(get_num_threads())
 
 
 def set_num_threads(n: int) -> None:
@@ -30,11 +35,21 @@ def set_num_threads(n: int) -> None:
         raise TypeError(f"the number of threads must be a whole number, given {n!r}") from None
     if not 1 <= count < 2**31:
         raise ValueError(f"the number of threads must be at least 1 and below 2^31, given {n}")
-    if native("dispatch"):
-        native("dispatch").set_num_threads(count)
     _allowed = count
+    _apply()
 
 
 def get_num_threads() -> int:
-    """The most threads that a call uses: 1 in a forked child, or where the build had no OpenMP."""
-    return native("dispatch").get_num_threads() if native("dispatch") else _allowed
+    """The most threads that a call uses: 1 in a forked child, whatever was set."""
+    return 1 if _forked else _allowed
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+    _apply()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+_apply()

@@ -19,17 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.activations import RECORDS, Activation, Bounds, lookup
+from kernels.activations import BOUND_OF, RECORDS, Activation, Bounds, lookup
 from kernels.backends import BACKENDS, find, get
 
 DTYPES = (np.float32, np.float64)
-#: form -> key of its bound in the record
-BOUND_OF = {
-    "value": "value",
-    "derivative": "derivative",
-    "backward_from_output": "derivative_from_output",
-    "backward_parameters": "parameter_derivative",
-}
 UNSIGNED = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
 
 
@@ -260,15 +253,6 @@ def reference_backend() -> str:
 
 
 # ---------------------------------------------------------------- check: bits
-def compiled_contestants() -> list[str]:
-    """Every compiled backend and level that runs here."""
-    names = []
-    for name, backend in BACKENDS.items():
-        if backend.compiled and backend.reason() is None:
-            names += [name, *(f"{name}:{variant}" for variant in backend.variants())]
-    return names
-
-
 def check_bits(record: Activation, form: str, backend: str, dtype: type, accuracy: str, count: int = 20_000) -> Finding:
     """A compiled backend against the reference backend, to the bit."""
     x, g = rows_or_elements(record, dtype, count)

@@ -13,6 +13,7 @@ import numpy as np
 
 from kernels import threads  # noqa: F401  (sets the dispatcher's thread count)
 from kernels.activations import Activation, lookup
+from kernels.backends import texts
 from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
 
@@ -21,17 +22,6 @@ CAP = "KERNELS_MAX_LEVEL"
 #: From this many elements on, the Cython and Numba backends use all threads; the dispatcher has a measured table.
 THREADS_FROM = 131_072
 _BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
-
-#: form -> formula whose loop computes it
-FORMULAS = {
-    "value": "{name}",
-    "derivative": "{name}_derivative",
-    "backward": "{name}_derivative",
-    "backward_from_output": "{name}_derivative_from_output",
-    "value_and_derivative": "{name}",
-    "parameter_derivative": "{name}_parameter_derivative",
-}
-
 
 _REPORT = Path(__file__).parents[1] / "native" / "build_report.json"
 
@@ -104,11 +94,18 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
 
 
 def formulas(record: Activation, form: str) -> tuple[str, str | None]:
-    """(first, second) loops of a form: value_and_derivative and softmax.backward take two."""
+    """(first, second) loops of a form: value_and_derivative and the row functions take two."""
     if not record.elementwise:
         return record.name, f"{record.name}_derivative_from_output"
-    second = f"{record.name}_derivative" if form == "value_and_derivative" else None
-    return FORMULAS[form].format(name=record.name), second
+    first, *rest = texts.names(record, form)
+    return first, rest[0] if rest else None
+
+
+def loop_addresses(record: Activation, form: str, dtype: str, level: str | None) -> tuple[int, int]:
+    """(first, second) addresses of a form's loops at a level, 0 for none."""
+    table = addresses(level)
+    first, second = formulas(record, form)
+    return table[first, dtype], table[second, dtype] if second else 0
 
 
 def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
@@ -130,7 +127,7 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "multiply": step["multiply", compute],
         }
     kind = form if record.elementwise else f"row {form}"
-    return native("dispatch").Plan(kind, len(record.parameters), accuracy == "accurate", tables)
+    return native("dispatch").Plan(kind, accuracy == "accurate", tables)
 
 
 def inside(dtype: str, accuracy: str) -> str:
@@ -140,12 +137,9 @@ def inside(dtype: str, accuracy: str) -> str:
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:
     """One level for every size, one thread below THREADS_FROM."""
-    table = addresses(level)
-    first, second = formulas(record, form)
     rows = {}
     for dtype in ("float32", "float64"):
-        compute = inside(dtype, accuracy)
-        pair = (table[first, compute], table[second, compute] if second else 0)
+        pair = loop_addresses(record, form, inside(dtype, accuracy), level)
         rows[dtype] = [(0, *pair, 1), (THREADS_FROM, *pair, 0)]
     return rows
 

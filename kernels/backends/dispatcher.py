@@ -45,14 +45,12 @@ def plan(name: str, form: str, accuracy: str) -> object:
 def addresses(record: Activation, form: str, dtype: str, backend: str) -> tuple[int, int]:
     """(first, second) kernel addresses of "cython", "cython:LEVEL" or "numba"."""
     base, _, level = backend.partition(":")
-    first, second = cython_loops.formulas(record, form)
     if base == "numba":
-        return _numba_addresses(record, first, second, dtype)
-    table = cython_loops.addresses(level or None)
-    return table[first, dtype], table[second, dtype] if second else 0
+        return _numba_addresses(record, form, dtype)
+    return cython_loops.loop_addresses(record, form, dtype, level or None)
 
 
-def _numba_addresses(record: Activation, first: str, second: str | None, dtype: str) -> tuple[int, int]:
+def _numba_addresses(record: Activation, form: str, dtype: str) -> tuple[int, int]:
     import numpy as np
 
     from kernels.backends import numba_cpu
@@ -61,8 +59,11 @@ def _numba_addresses(record: Activation, first: str, second: str | None, dtype: 
     if not record.elementwise:
         return tuple(kernel.address for kernel in numba_cpu.row(record.name, compute))
     count = len(record.parameters)
-    addresses = [numba_cpu.elementwise(f, compute, count).address if f else 0 for f in (first, second)]
-    return addresses[0], addresses[1]
+    first, second = (
+        numba_cpu.elementwise(formula, compute, count).address if formula else 0
+        for formula in cython_loops.formulas(record, form)
+    )
+    return first, second
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:

@@ -24,13 +24,11 @@ BLOCK = 1024
 
 #: Numba's workqueue layer aborts on concurrent calls, whichever layer is in use is known only later.
 _lock = threading.Lock()
-_forked = False
 
 
 def _after_fork() -> None:
-    # OpenMP's worker threads do not exist in a forked child, and the lock may have been held by another thread.
-    global _forked, _lock
-    _forked = True
+    # Another thread may have held the lock.
+    global _lock
     _lock = threading.Lock()
 
 
@@ -295,7 +293,7 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
 
 def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None:
     """The serial driver for little work and in a forked child, else the parallel one, one call at a time."""
-    if _forked or size < THREADS_FROM or threads.get_num_threads() == 1:
+    if size < THREADS_FROM or threads.get_num_threads() == 1:
         drivers(dtype, compute, False)[which](*args)
         return
     import numba

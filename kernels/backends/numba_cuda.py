@@ -18,6 +18,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from kernels.activations import ROW_PARTS, Activation, lookup
+from kernels.backends import texts
 from kernels.backends.cython_loops import jacobian
 from kernels.constants import LANES
 
@@ -92,12 +93,8 @@ def _formula(record: Activation, form: str, real: type) -> Callable:
     """The scalar formula of an elementwise form, called with x, p and q whatever it takes."""
     from kernels.backends import cuda_primitives as device
 
-    name = {
-        "value": record.name,
-        "backward_from_output": f"{record.name}_derivative_from_output",
-        "parameter_derivative": f"{record.name}_parameter_derivative",
-    }.get(form, f"{record.name}_derivative")
-    function = device.formulas(real)[name]
+    # The last: of value_and_derivative, the derivative.
+    function = device.formulas(real)[texts.names(record, form)[-1]]
     spread = (
         lambda x, p, q: function(x),
         lambda x, p, q: function(x, p),

@@ -4,8 +4,6 @@
 A ``Plan`` holds, for each dtype, the addresses to use from which size on. A ``FastForm`` is the callable that users see: an
 exact, C-contiguous float32 or float64 array goes to the plan in C, anything else to ``general``, a Python function.
 """
-import os
-
 cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
@@ -105,8 +103,8 @@ cdef struct Task:
     const char *params
 
 # ---------------------------------------------------------------- threads
+# ``kernels.threads`` sets it, to 1 in a forked child, where OpenMP would hang.
 cdef int allowed_threads = 1
-cdef bint in_forked_child = False
 
 
 def set_num_threads(int n):
@@ -118,7 +116,7 @@ def set_num_threads(int n):
 
 
 def get_num_threads():
-    """Threads that a call may use: 1 without OpenMP and in a forked child, where OpenMP would hang."""
+    """Threads that a call may use: 1 without OpenMP."""
     return usable_threads()
 
 
@@ -128,16 +126,7 @@ def has_openmp():
 
 
 cdef inline int usable_threads() noexcept nogil:
-    return 1 if in_forked_child or not KERNELS_OPENMP else allowed_threads
-
-
-def _after_fork():
-    global in_forked_child
-    in_forked_child = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    return allowed_threads if KERNELS_OPENMP else 1
 
 
 # ---------------------------------------------------------------- the block pipeline
@@ -270,19 +259,15 @@ cdef class Plan:
     cdef Table tables[2]
     cdef Kernel each[2]
     cdef Kernel each_second[2]
-    cdef object owners
 
-    def __init__(self, str kind, int parameters, bint accurate, dict tables, object owners=None):
+    def __init__(self, str kind, bint accurate, dict tables):
         """``tables``: "float32" and "float64" -> dict with "segments" [(start, kernel, second, threads)], the steps "widen",
-        "narrow", "multiply", and optional "each" (kernel, second). ``owners`` is kept alive with the plan."""
-        if parameters > MAX_PARAMETERS:
-            raise ValueError(f"at most {MAX_PARAMETERS} parameters, given {parameters}")
+        "narrow", "multiply", and "each" (kernel, second), 0 where there is none."""
         self.kind = KINDS[kind]
-        self.owners = owners
         self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
         self._fill(&self.tables[FLOAT64], tables["float64"], False)
         for index, name in enumerate(("float32", "float64")):
-            first, second = tables[name].get("each", (0, 0))
+            first, second = tables[name]["each"]
             self.each[index] = <Kernel><uintptr_t>first
             self.each_second[index] = <Kernel><uintptr_t>second
 
@@ -316,24 +301,17 @@ cdef class Plan:
         cdef cnp.ndarray p = params
         cdef int index = FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else FLOAT32
         cdef int threads
+        threads = self.prepare(&task, index, x, inputs[0], outputs[0], outputs[len(outputs) - 1])
         task.params = <const char *>cnp.PyArray_DATA(p)
         task.each = each
-        threads = self.prepare(&task, index, inputs, outputs)
         if each:
             task.kernel = self.each[index]
             task.second = self.each_second[index]
         with nogil:
             run(&task, threads)
 
-    cdef int prepare(self, Task *task, int index, tuple inputs, tuple outputs) except -1:
-        cdef cnp.ndarray x = inputs[len(inputs) - 1]
-        cdef cnp.ndarray g = inputs[0]
-        cdef cnp.ndarray out = outputs[0]
-        cdef cnp.ndarray out2 = outputs[len(outputs) - 1]
-        return self.prepare_raw(task, index, x, g, out, out2)
-
-    cdef int prepare_raw(self, Task *task, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out,
-                         cnp.ndarray out2) noexcept:
+    cdef int prepare(self, Task *task, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out,
+                     cnp.ndarray out2) noexcept:
         """Fill the task, all but its parameters; returns the number of threads."""
         cdef Table *table = &self.tables[index]
         cdef intptr_t size = cnp.PyArray_SIZE(x)
@@ -554,7 +532,7 @@ cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.
     cdef Task task
     cdef float narrow_values[MAX_PARAMETERS]
     cdef int k
-    cdef int threads = form.plan.prepare_raw(&task, index, x, g, out, out2)
+    cdef int threads = form.plan.prepare(&task, index, x, g, out, out2)
     task.each = False
     task.params = <const char *>values
     if index == FLOAT32:
