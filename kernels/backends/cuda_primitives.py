@@ -18,7 +18,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-from numba import config, cuda
+from numba import config, cuda, float64
 
 from kernels.activations import ROW_PARTS
 from kernels.backends import numba_formulas
@@ -27,6 +27,9 @@ from kernels.constants import LANES
 
 #: Elements that a thread takes at once: one 16-byte access in float32, two in float64.
 GROUP = 4
+
+#: Dynamic shared memory of a row kernel's block.
+ROW_SHARED_BYTES = LANES * 8
 
 #: A vector access needs an address that is a multiple of this.
 VECTOR_BYTES = 16
@@ -340,6 +343,7 @@ def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output
     ``parts`` are the record's four formulas for ``real``; ``first`` is the gradient and ``second`` x or y. A term is
     computed anew where it is needed: the same bits, and no scratch memory. An element is read for the last time by the
     thread that then writes it, so out may be an input.
+    Its ROW_SHARED_BYTES are the launcher's to ask for: the simulator's threads race for an array of fixed size.
     """
     load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
     store_as = memory.dtype
@@ -355,7 +359,7 @@ def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output
 
     @quiet
     def row(first, second, out, rows, n):
-        shared = cuda.shared.array(LANES, "float64")
+        shared = cuda.shared.array(0, float64)
         lane = cuda.threadIdx.x
         r = cuda.blockIdx.x
         while r < rows:

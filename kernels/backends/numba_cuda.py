@@ -340,10 +340,13 @@ class _Kernel:
         kernel[blocks, threads, stream](*addresses, p, q, *targets, start, groups, n)
 
     def _launch_rows(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
+        from kernels.backends.cuda_primitives import ROW_SHARED_BYTES
+
         rows, n = inputs[0].shape
         kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, False)
         blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
-        kernel[blocks, LANES, stream](inputs[0].argument, inputs[-1].argument, outs[0].argument, rows, n)
+        addresses = inputs[0].argument, inputs[-1].argument, outs[0].argument
+        kernel[blocks, LANES, stream, ROW_SHARED_BYTES](*addresses, rows, n)
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
