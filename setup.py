@@ -67,6 +67,8 @@ def extensions() -> list[Extension]:
             f"kernels.native.{level.module}",
             [render(level)],
             extra_compile_args=[*LOOP_FLAGS, *level.flags],
+            include_dirs=[str(NATIVE)],
+            depends=[str(NATIVE / name) for name in ("formulas.pxi", "vecmath.pxd", "stream.h")],
             optional=True,
         )
         for level in levels_here()
@@ -75,9 +77,11 @@ def extensions() -> list[Extension]:
     dispatch = Extension(
         "kernels.native.dispatch",
         [str(NATIVE / "dispatch.pyx")],
-        include_dirs=[numpy.get_include()],
+        include_dirs=[numpy.get_include(), str(NATIVE)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=["-O2"],
+        extra_compile_args=["-O2", "-pthread"],
+        extra_link_args=["-pthread"],
+        depends=[str(NATIVE / name) for name in ("workers.h", "outputs.h")],
         optional=True,
     )
     return [cpu, dispatch, *loops]
@@ -115,7 +119,7 @@ class BuildWhatCompiles(build_ext):
             ext.extra_compile_args.append("-fopenmp")
             ext.extra_link_args.append("-fopenmp")
         else:
-            self.reasons["openmp"] = "the compiler has no OpenMP (-fopenmp): the Cython backend uses one thread"
+            self.reasons["openmp"] = "the compiler has no OpenMP (-fopenmp): limits set by threadpoolctl are not seen"
 
     def obstacle(self):
         """What keeps every extension from compiling, or None."""

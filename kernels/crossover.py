@@ -1,4 +1,4 @@
-"""The crossover table: which backend, level and thread count the dispatcher uses from which size on.
+"""The crossover table: backend, level and thread count of the dispatcher from which size on, and when it streams.
 
 The shipped table names Cython levels only. ``python -m kernels.tune`` measures this machine's own and writes it to the
 user's cache directory; a table from another machine, version or format is ignored with a warning.
@@ -11,15 +11,18 @@ import json
 import os
 import sys
 import warnings
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 MAX_SEGMENTS = 8
 #: Overrides where the machine's own table lies; empty: no table but the shipped one.
 VARIABLE = "KERNELS_CROSSOVER"
 KEYS = ("activation", "form", "dtype", "accuracy")
+#: Where the system does not tell the size of the last-level cache.
+USUAL_CACHE = 32 << 20
 
 
 def fingerprint() -> dict[str, Any]:
@@ -44,27 +47,44 @@ def shipped() -> dict:
     return json.loads(resources.files("kernels").joinpath("crossover.json").read_text())
 
 
+@dataclass(frozen=True)
+class Table:
+    """A machine's own rows and then the shipped ones, or the shipped ones alone."""
+
+    source: str
+    rows: list[dict]
+    #: Bytes read and written from which outputs go past the caches.
+    stream_from: int
+
+
 @functools.cache
-def table() -> tuple[str, list[dict]]:
-    """(where the table comes from, its rows)."""
+def table() -> Table:
+    """The table that holds here."""
     path = user_path()
     named = os.environ.get(VARIABLE)
     if named != "" and (named or path.is_file()):
         own = _read(path)
         if own is not None:
-            return str(path), own + shipped()["rows"]
-    return "shipped", shipped()["rows"]
+            return Table(str(path), own["rows"] + shipped()["rows"], own["stream_from"])
+    return Table("shipped", shipped()["rows"], last_level_cache())
 
 
-def _read(path: Path) -> list[dict] | None:
-    """The rows of a machine's own table, or None, with a word, where it does not hold here."""
+def last_level_cache() -> int:
+    """Bytes of the largest cache of the first processor."""
+    from kernels.machine import caches
+
+    return max(caches().values(), default=USUAL_CACHE)
+
+
+def _read(path: Path) -> dict | None:
+    """The content of a machine's own table, or None, with a word, where it does not hold here."""
     try:
         content = json.loads(path.read_text())
         problem = _problem(content)
     except (OSError, ValueError) as error:
         problem = f"unreadable: {error}"
     if problem is None:
-        return content["rows"]
+        return content
     warnings.warn(
         f"the crossover table {path} is ignored ({problem}); the shipped one is used. "
         "Measure anew with `python -m kernels.tune`.",
@@ -82,6 +102,8 @@ def _problem(content: Any) -> str | None:
     rows = content.get("rows")
     if not isinstance(rows, list):
         return "it has no list of rows"
+    if not _is_count(content.get("stream_from"), 2**63):
+        return f"stream_from must be a whole number of bytes, given {content.get('stream_from')!r}"
     return next((problem for row in rows if (problem := _row_problem(row))), None)
 
 
@@ -103,7 +125,11 @@ def _is_segment(segment: Any) -> bool:
     if not isinstance(segment, dict):
         return False
     numbers = (segment.get("from"), segment.get("threads"))
-    return all(type(number) is int and 0 <= number < 2**31 for number in numbers) and _runs(segment.get("backend"))
+    return all(_is_count(number, 2**31) for number in numbers) and _runs(segment.get("backend"))
+
+
+def _is_count(number: Any, end: int) -> bool:
+    return type(number) is int and 0 <= number < end
 
 
 def _runs(backend: Any) -> bool:
@@ -117,8 +143,7 @@ def _runs(backend: Any) -> bool:
 
 def segments(**wanted: str) -> list[dict]:
     """The segments of the first row that fits; "*" fits everything, and a machine's own rows come first."""
-    _, rows = table()
-    for row in rows:
+    for row in table().rows:
         if all(row[key] in ("*", wanted[key]) for key in KEYS):
             return row["segments"]
     raise LookupError(f"the crossover table has no row for {wanted}")

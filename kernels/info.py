@@ -8,7 +8,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from kernels import crossover, threads
+from kernels import crossover, memory, threads
 from kernels.activations import RECORDS
 from kernels.backends import BACKENDS
 from kernels.backends.cython_loops import build_report, level_states
@@ -24,7 +24,9 @@ def info() -> dict[str, Any]:
         "left out of the build": build_report()["left_out"],
         "threads": threads.get_num_threads(),
         "backends": {name: backend.reason() for name, backend in BACKENDS.items()},
-        "crossover table": crossover.table()[0],
+        "crossover table": crossover.table().source,
+        "outputs stream from": f"{crossover.table().stream_from} bytes read and written",
+        "output memory": f"{memory.held()} bytes held, at most {memory.get_limit()}",
         "fastest falls back to NumPy": fallback(),
         "activations": [record.name for record in RECORDS],
     }

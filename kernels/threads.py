@@ -1,4 +1,7 @@
-"""How many threads a call may use."""
+"""How many threads a call may use.
+
+The dispatcher also heeds a lower limit that is set through OpenMP later on, by ``threadpoolctl`` for example.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _forked = False
 
 
 def _apply() -> None:
-    """Tell the dispatcher, which must stay serial in a forked child: OpenMP's worker threads do not exist there."""
+    """Tell the dispatcher. A forked child stays serial: its siblings keep the other cores busy."""
     if native("dispatch"):
         native("dispatch").set_num_threads(get_num_threads())
 

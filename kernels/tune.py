@@ -1,8 +1,9 @@
 """``python -m kernels.tune``: measure which kernel and how many threads win on this machine, from which size on.
 
 For every activation, form and dtype the kernels of each usable level, and Numba's where it is installed, are timed in
-cache on one thread; then the winner on one thread against all threads over growing sizes. The result goes to the user's
-cache directory, where the dispatcher finds it from the next start on; ``--dry-run`` only shows it.
+cache on one thread; then the winner on one thread against all threads over growing sizes; and once, on the cheapest
+kernel, stores past the caches against ordinary ones. The result goes to the user's cache directory, where the
+dispatcher finds it from the next start on; ``--dry-run`` only shows it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ import numpy as np
 
 from kernels import crossover
 from kernels.activations import RECORDS, Activation
-from kernels.backends import BACKENDS, cython_loops, dispatcher
+from kernels.backends import BACKENDS, cython_loops, dispatcher, get
 from kernels.measure import FORMS, Timed, sample
 from kernels.native import native
 
 IN_CACHE = 16_384
 SIZES = tuple(2**k for k in range(13, 21))
+#: Bytes read and written at which streaming is tried.
+TRAFFIC = tuple(2**k for k in range(22, 29))
+NEVER = 2**62
+#: Seconds a size for that.
+STREAM_SECONDS = 0.5
 #: Rows of functions of rows.
 ROW = 128
 #: A challenger must be faster by this much to replace the best Cython level, and threads to be used.
@@ -107,7 +113,36 @@ def threads_from(goal: tuple, backend: str, budget: float, rng: np.random.Genera
     return SIZES[low] if low < len(SIZES) else None
 
 
-def write(choices: list[Choice]) -> str:
+class Streamed(Timed):
+    """A call whose outputs go past the caches from ``stream_from`` bytes on."""
+
+    def __init__(self, stream_from: int, **names):
+        self.stream_from = stream_from
+        super().__init__("f(x, out=out)", **names)
+
+    def run(self, loops: int) -> int:
+        native("dispatch").set_stream_from(self.stream_from)
+        return super().run(loops)
+
+
+def stream_from(rng: np.random.Generator) -> int:
+    """The least traffic in bytes from which streaming wins at every size tried."""
+    usual = native("dispatch").get_stream_from()
+    start = NEVER
+    try:
+        for nbytes in reversed(TRAFFIC):
+            names = {"f": get("relu"), "x": rng.standard_normal(nbytes // 8, np.float32)}
+            names["out"] = np.zeros_like(names["x"])
+            plain, streamed = sample([Streamed(NEVER, **names), Streamed(0, **names)], STREAM_SECONDS, rng)
+            if streamed.median > MARGIN * plain.median:
+                break
+            start = nbytes
+    finally:
+        native("dispatch").set_stream_from(usual)
+    return start
+
+
+def write(choices: list[Choice], stream_from_: int) -> str:
     """Put the table where the dispatcher looks for it, whole or not at all."""
     path = crossover.user_path()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +150,7 @@ def write(choices: list[Choice]) -> str:
         "format": crossover.FORMAT,
         "machine": crossover.fingerprint(),
         "measured": time.strftime("%Y-%m-%d"),
+        "stream_from": stream_from_,
         "rows": [choice.row() for choice in choices],
     }
     temporary = path.with_suffix(".new")
@@ -123,16 +159,18 @@ def write(choices: list[Choice]) -> str:
     return str(path)
 
 
-def show(choices: list[Choice]) -> None:
+def show(choices: list[Choice], stream_from_: int) -> None:
     print(f"{'activation':12}{'form':22}{'dtype':9}{'class':10}{'kernel':18}{'gain':>6}  all threads from")
     for c in choices:
         start = c.threads_from if c.threads_from else "never"
         print(f"{c.activation:12}{c.form:22}{c.dtype:9}{c.accuracy:10}{c.backend:18}{c.gain:6.2f}  {start}")
+    start = "never" if stream_from_ == NEVER else f"from {stream_from_ >> 20} MB read and written on"
+    print(f"outputs go past the caches: {start}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.tune", description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=100.0, help="time to spend (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=70.0, help="time to spend (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="measure and show, but write nothing")
     arguments = parser.parse_args()
     if dispatcher.fallback():
@@ -151,8 +189,13 @@ def main() -> int:
     rng = np.random.default_rng()
     budget = arguments.seconds / len(todo)
     choices = [choose(goal, budget, rng) for goal in track(todo, description="tuning")]
-    show(choices)
-    print("nothing written" if arguments.dry_run else f"written to {write(choices)}; used from the next start on")
+    streaming = stream_from(rng)
+    show(choices, streaming)
+    print(
+        "nothing written"
+        if arguments.dry_run
+        else f"written to {write(choices, streaming)}; used from the next start on"
+    )
     return 0
 
 

@@ -11,7 +11,8 @@ import pytest
 
 import kernels
 from kernels import crossover
-from kernels.backends.cython_loops import THREADS_FROM
+from kernels.backends.cython_loops import THREADS_FROM, build_report
+from kernels.native import native
 
 #: The sizes from which calls use threads.
 THRESHOLDS = sorted({THREADS_FROM, *(s["from"] for row in crossover.shipped()["rows"] for s in row["segments"][1:])})
@@ -215,10 +216,35 @@ except ImportError:
     print(True)
 else:
     import os
-    used = dispatch.get_num_threads()
-    print(not dispatch.has_openmp() or used == len(os.sched_getaffinity(0)))
+    print(dispatch.get_num_threads() == len(os.sched_getaffinity(0)))
 """
     assert run_python(code, OMP_NUM_THREADS="") == "True"
+
+
+COUNTED = """
+import os
+import numpy as np
+import kernels
+from kernels.fastest import sigmoid
+from threadpoolctl import threadpool_limits
+kernels.set_num_threads(3)
+x = np.ones(1_000_000, np.float32)
+threads = lambda: len(os.listdir("/proc/self/task"))
+before = threads()
+with threadpool_limits(1):
+    sigmoid(x)
+limited = threads() - before
+sigmoid(x)
+print(limited, threads() - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list a process's threads")
+def test_a_limit_of_threadpoolctl_is_heeded(run_python):
+    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    if native("dispatch") is None or "openmp" in build_report()["left_out"]:
+        pytest.skip("built without OpenMP, through which threadpoolctl sets its limit")
+    assert run_python(COUNTED, OMP_NUM_THREADS="") == "0 2"
 
 
 def test_omp_num_threads_is_the_default(run_python):

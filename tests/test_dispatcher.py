@@ -17,7 +17,8 @@ CYTHON = [{"from": 0, "backend": "cython", "threads": 1}]
 
 def _table(segments=CYTHON, **changes) -> dict:
     rows = [EVERYTHING | {"segments": segments}]
-    return {"format": crossover.FORMAT, "machine": crossover.fingerprint(), "rows": rows} | changes
+    head = {"format": crossover.FORMAT, "machine": crossover.fingerprint(), "stream_from": 1 << 25}
+    return {**head, "rows": rows} | changes
 
 
 USE = """
@@ -28,7 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
     import kernels
     from kernels.fastest import relu, prelu, softmax, sigmoid
     import kernels.crossover
-    source = kernels.crossover.table()[0]
+    source = kernels.crossover.table().source
     x = np.linspace(-3, 3, 140_001, dtype=np.float32)
     for a in x, x[:5], x.astype(np.float64):
         for name in kernels.ACTIVATIONS:
@@ -68,7 +69,7 @@ def test_the_shipped_table_names_cython_only():
 
 
 def test_the_shipped_table_has_a_row_for_everything(monkeypatch):
-    monkeypatch.setattr(crossover, "table", lambda: ("shipped", crossover.shipped()["rows"]))
+    monkeypatch.setattr(crossover, "table", lambda: crossover.Table("shipped", crossover.shipped()["rows"], 0))
     for record in RECORDS:
         for form in record.forms:
             for dtype in ("float32", "float64"):
@@ -119,6 +120,9 @@ BROKEN = {
     "unknown backend": lambda: _table(segments=[{"from": 0, "backend": "fortran", "threads": 1}]),
     "unknown level": lambda: _table(segments=[{"from": 0, "backend": "cython:x86-64-v9", "threads": 1}]),
     "text for threads": lambda: _table(segments=[{"from": 0, "backend": "cython", "threads": "all"}]),
+    "no start of streaming": lambda: _table(stream_from=None),
+    "a negative start of streaming": lambda: _table(stream_from=-1),
+    "text for the start of streaming": lambda: _table(stream_from="32 MB"),
     "negative threads": lambda: _table(segments=[{"from": 0, "backend": "cython", "threads": -1}]),
 }  # fmt: skip
 
@@ -153,7 +157,7 @@ import sys
 from kernels.fastest import sigmoid
 assert "numba" in sys.modules
 import kernels, numpy as np, kernels.crossover
-print(kernels.crossover.table()[0])
+print(kernels.crossover.table().source)
 print()
 for name in ("sigmoid", "prelu", "softmax"):
     record = kernels.ACTIVATIONS[name]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels import threads  # noqa: F401  (sets the dispatcher's thread count)
+from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import Activation, lookup
 from kernels.backends import texts
 from kernels.native import import_errors, native
@@ -108,6 +108,14 @@ def loop_addresses(record: Activation, form: str, dtype: str, level: str | None)
     return table[first, dtype], table[second, dtype] if second else 0
 
 
+@functools.cache
+def _dispatch():
+    """The dispatcher, told from which size on it streams."""
+    found = native("dispatch")
+    found.set_stream_from(crossover.table().stream_from)
+    return found
+
+
 def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
     """A dispatcher's plan.
 
@@ -125,9 +133,10 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "widen": step["widen", "float32"],
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
+            "stream": step["stream", "bytes"],
         }
     kind = form if record.elementwise else f"row {form}"
-    return native("dispatch").Plan(kind, accuracy == "accurate", tables)
+    return _dispatch().Plan(kind, accuracy == "accurate", tables)
 
 
 def inside(dtype: str, accuracy: str) -> str:

@@ -8,7 +8,6 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from cython.parallel cimport prange
 from libc.stdint cimport intptr_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
@@ -19,10 +18,18 @@ cnp.import_array()
 
 cdef extern from *:
     """
+    #include <limits.h>
     #ifdef _OPENMP
-    #define KERNELS_OPENMP 1
+    #include <omp.h>
+    #define kernels_openmp_limit() omp_get_max_threads()
     #else
-    #define KERNELS_OPENMP 0
+    #define kernels_openmp_limit() INT_MAX
+    #endif
+
+    #if defined(__SSE2__)
+    #define kernels_fence() __builtin_ia32_sfence()
+    #else
+    #define kernels_fence() ((void)0)
     #endif
 
     static void kernels_enable_vectorcall(PyTypeObject *type, Py_ssize_t offset) {
@@ -32,10 +39,34 @@ cdef extern from *:
         PyType_Modified(type);
     }
     """
-    const int KERNELS_OPENMP
+    int kernels_openmp_limit() noexcept nogil
+    void kernels_fence() noexcept nogil
     void kernels_enable_vectorcall(type cls, Py_ssize_t offset)
     ctypedef object (*vectorcallfunc)(object, PyObject *const *, size_t, PyObject *)
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
+
+cdef extern from "workers.h" nogil:
+    ctypedef void (*workers_body)(const void *task, intptr_t first, intptr_t last) noexcept nogil
+    void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads) noexcept
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMem_Handler:
+        pass
+    object PyDataMem_SetHandler(object handler)
+
+cdef extern from "outputs.h" nogil:
+    """
+    #define outputs_capsule() PyCapsule_New(&outputs_handler, "mem_handler", NULL)
+    """
+    ctypedef struct Outputs:
+        size_t held
+        size_t limit
+    Outputs outputs
+    size_t OUTPUTS_FROM
+    void outputs_shrink(size_t most) noexcept
+    void outputs_lock() noexcept
+    void outputs_unlock() noexcept
+    object outputs_capsule() with gil
 
 ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params) noexcept nogil
 
@@ -44,6 +75,10 @@ cdef enum:
     BLOCK = 1024
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
+    #: Elements that a worker takes at once: the least and the most.
+    LEAST_CHUNK = 8 * BLOCK
+    MOST_CHUNK = 64 * BLOCK
+    CACHE_LINE = 64
     #: Below, releasing the GIL costs more than it gives.
     RELEASE_GIL_FROM = 8192
     FLOAT32 = 0
@@ -81,6 +116,7 @@ cdef struct Table:
     Kernel widen
     Kernel narrow
     Kernel multiply
+    Kernel stream  # bytes past the caches
     Segment segments[MAX_SEGMENTS]
 
 cdef struct Task:
@@ -88,6 +124,7 @@ cdef struct Task:
     bint wide
     bint aliased  # an output is an input: read each block before it is written
     bint each  # one parameter an element
+    bint streamed  # outputs go past the caches
     int itemsize
     intptr_t n  # elements, or rows
     intptr_t row
@@ -96,6 +133,7 @@ cdef struct Task:
     Kernel widen
     Kernel narrow
     Kernel multiply
+    Kernel stream
     const char *x
     const char *g
     char *out
@@ -103,8 +141,10 @@ cdef struct Task:
     const char *params
 
 # ---------------------------------------------------------------- threads
-# ``kernels.threads`` sets it, to 1 in a forked child, where OpenMP would hang.
+# ``kernels.threads`` sets it, to 1 in a forked child.
 cdef int allowed_threads = 1
+# A lower limit of OpenMP's than that of the start was set on purpose, for example by threadpoolctl.
+cdef int openmp_at_start = kernels_openmp_limit()
 
 
 def set_num_threads(int n):
@@ -116,17 +156,58 @@ def set_num_threads(int n):
 
 
 def get_num_threads():
-    """Threads that a call may use: 1 without OpenMP."""
+    """Threads that a call from this thread may use."""
     return usable_threads()
 
 
-def has_openmp():
-    """Whether this module was built with OpenMP."""
-    return bool(KERNELS_OPENMP)
-
-
 cdef inline int usable_threads() noexcept nogil:
-    return allowed_threads if KERNELS_OPENMP else 1
+    cdef int limit = kernels_openmp_limit()
+    return min(limit, allowed_threads) if limit < openmp_at_start else allowed_threads
+
+
+# ---------------------------------------------------------------- output memory
+cdef object output_memory = outputs_capsule()
+cdef size_t stream_from = <size_t>-1
+
+
+def set_stream_from(size_t nbytes):
+    """Calls that read and write at least this many bytes write past the caches."""
+    global stream_from
+    stream_from = nbytes
+
+
+def get_stream_from():
+    """Bytes read and written from which calls write past the caches."""
+    return stream_from
+
+
+def set_output_limit(size_t nbytes):
+    """Keep at most this many bytes of collected outputs; what is more goes back to the system at once."""
+    outputs_lock()
+    outputs.limit = nbytes
+    outputs_unlock()
+    outputs_shrink(nbytes)
+
+
+def output_memory_state():
+    """(bytes of collected outputs held now, their limit)"""
+    return outputs.held, outputs.limit
+
+
+def release_outputs():
+    """Give the memory of collected outputs back to the system."""
+    outputs_shrink(0)
+
+
+cdef object empty_like(cnp.ndarray x):
+    """A new array like x; a large one from the memory of collected outputs."""
+    if <size_t>cnp.PyArray_NBYTES(x) < OUTPUTS_FROM or not outputs.limit:
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    before = PyDataMem_SetHandler(output_memory)
+    try:
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    finally:
+        PyDataMem_SetHandler(before)
 
 
 # ---------------------------------------------------------------- the block pipeline
@@ -140,13 +221,14 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
     cdef const char *x
     cdef const char *params = task.params
     cdef char *out
-    if task.kind == SINGLE and not task.wide and not task.aliased:
+    cdef bint buffered = task.wide or task.aliased or task.streamed
+    if task.kind == SINGLE and not buffered:
         offset = start * task.itemsize
         params = params + offset if task.each else params
         task.kernel(task.x + offset, task.out + offset, stop - start, params)
         return
+    m = min(first_block(task, start), stop - start)
     while position < stop:
-        m = min(<intptr_t>BLOCK, stop - position)
         offset = position * task.itemsize
         x = task.x + offset
         if task.each:
@@ -160,7 +242,7 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
         elif task.aliased:
             memcpy(source, x, m * task.itemsize)
             x = <const char *>source
-        out = <char *>result if task.wide or task.aliased else task.out + offset
+        out = <char *>result if buffered else task.out + offset
         task.kernel(x, out, m, params)
         if task.kind == PRODUCT:
             if task.wide:
@@ -170,23 +252,40 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
                 task.multiply(task.g + offset, out, m, NULL)
         store(task, out, task.out + offset, m)
         if task.kind == PAIR:
-            out = <char *>result if task.wide or task.aliased else task.out2 + offset
+            out = <char *>result if buffered else task.out2 + offset
             task.second(x, out, m, params)
             store(task, out, task.out2 + offset, m)
         position += m
+        m = min(<intptr_t>BLOCK, stop - position)
+    if task.streamed:
+        kernels_fence()
+
+
+cdef inline intptr_t first_block(const Task *task, intptr_t start) noexcept nogil:
+    """Elements of the first block: up to a cache line of the output where that is streamed, for a line must be whole."""
+    cdef uintptr_t address = <uintptr_t>task.out + start * task.itemsize
+    cdef intptr_t lead = (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE
+    return lead // task.itemsize if task.streamed and lead else BLOCK
 
 
 cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
-    if task.wide:
+    cdef float single[BLOCK]
+    if task.wide and task.streamed:
+        task.narrow(result, single, m, NULL)
+        task.stream(single, out, m * task.itemsize, NULL)
+    elif task.wide:
         task.narrow(result, out, m, NULL)
+    elif task.streamed:
+        task.stream(result, out, m * task.itemsize, NULL)
     elif task.aliased:
         memcpy(out, result, m * task.itemsize)
 
 
-cdef void run_rows(const Task *task, intptr_t first, intptr_t last, double *scratch) noexcept nogil:
-    """Rows first to last; scratch has room for three rows of float64, or is NULL where none is needed."""
+cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
+    """Rows first to last."""
     cdef intptr_t size = task.row * task.itemsize
     cdef intptr_t r
+    cdef double *scratch = <double *>malloc(3 * task.row * sizeof(double) + 1)
     cdef double *middle = scratch + task.row
     cdef double *gradient = scratch + 2 * task.row
     cdef const char *x
@@ -213,42 +312,27 @@ cdef void run_rows(const Task *task, intptr_t first, intptr_t last, double *scra
             task.second(<const char *>middle, out, task.row, g)
         if task.wide:
             task.narrow(middle, task.out + r * size, task.row, NULL)
-
-
-cdef int run(const Task *task, int threads) except -1 nogil:
-    """The whole task over that many threads; MemoryError if a row's scratch can't be had, before anything is written."""
-    cdef bint rows = task.kind >= ROW
-    cdef intptr_t size = 0
-    cdef double *scratch = NULL
-    cdef intptr_t share, k
-    cdef int workers = threads
-    if task.n < workers:
-        workers = <int>task.n if task.n > 0 else 1
-    if rows and (task.wide or task.kind == ROW_BACKWARD):
-        size = 3 * task.row
-        scratch = <double *>malloc(workers * size * sizeof(double) + 1)
-        if scratch == NULL:
-            raise MemoryError(f"no memory for {workers} x {size} numbers of scratch")
-    # Shares are whole blocks, so that every thread but the last writes whole cache lines.
-    share = (task.n + workers - 1) // workers
-    if not rows:
-        share = (share + BLOCK - 1) // BLOCK * BLOCK
-    if workers == 1:
-        run_share(task, 0, share, scratch, size)
-    else:
-        for k in prange(workers, num_threads=workers, schedule="static", chunksize=1):
-            run_share(task, k, share, scratch, size)
     free(scratch)
-    return 0
 
 
-cdef void run_share(const Task *task, intptr_t k, intptr_t share, double *scratch, intptr_t size) noexcept nogil:
-    cdef intptr_t first = min(k * share, task.n)
-    cdef intptr_t last = min(first + share, task.n)
+cdef void run_elements_or_rows(const void *task, intptr_t first, intptr_t last) noexcept nogil:
+    if (<const Task *>task).kind >= ROW:
+        run_rows(<const Task *>task, first, last)
+    else:
+        run_blocks(<const Task *>task, first, last)
+
+
+cdef void run(const Task *task, int threads) noexcept nogil:
+    """The whole task with at most that many threads; chunks are whole blocks, and so whole cache lines."""
+    cdef intptr_t chunk
+    if threads == 1:
+        run_elements_or_rows(task, 0, task.n)
+        return
     if task.kind >= ROW:
-        run_rows(task, first, last, scratch + k * size)
-    elif first < last:
-        run_blocks(task, first, last)
+        chunk = max(<intptr_t>1, <intptr_t>LEAST_CHUNK // max(task.row, <intptr_t>1))
+    else:
+        chunk = min(max(task.n // (8 * threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
+    workers_run(run_elements_or_rows, task, task.n, chunk, threads)
 
 
 # ---------------------------------------------------------------- plans
@@ -262,7 +346,7 @@ cdef class Plan:
 
     def __init__(self, str kind, bint accurate, dict tables):
         """``tables``: "float32" and "float64" -> dict with "segments" [(start, kernel, second, threads)], the steps "widen",
-        "narrow", "multiply", and "each" (kernel, second), 0 where there is none."""
+        "narrow", "multiply", "stream", and "each" (kernel, second), 0 where there is none."""
         self.kind = KINDS[kind]
         self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
         self._fill(&self.tables[FLOAT64], tables["float64"], False)
@@ -283,6 +367,7 @@ cdef class Plan:
         table.widen = <Kernel><uintptr_t>source["widen"]
         table.narrow = <Kernel><uintptr_t>source["narrow"]
         table.multiply = <Kernel><uintptr_t>source["multiply"]
+        table.stream = <Kernel><uintptr_t>source["stream"]
         for i, (start, kernel, second, threads) in enumerate(segments):
             table.segments[i].start = start
             table.segments[i].kernel = <Kernel><uintptr_t>kernel
@@ -327,6 +412,7 @@ cdef class Plan:
         task.widen = table.widen
         task.narrow = table.narrow
         task.multiply = table.multiply
+        task.stream = table.stream
         task.x = <const char *>cnp.PyArray_DATA(x)
         task.g = <const char *>cnp.PyArray_DATA(g)
         task.out = <char *>cnp.PyArray_DATA(out)
@@ -334,6 +420,7 @@ cdef class Plan:
         task.aliased = (
             task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
         )
+        task.streamed = not task.aliased and self.kind < ROW and traffic(self.kind) * <size_t>cnp.PyArray_NBYTES(x) >= stream_from
         if self.kind >= ROW:
             task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
             task.n = size // task.row if task.row else 0
@@ -344,6 +431,11 @@ cdef class Plan:
         if threads == 1:
             return 1
         return min(threads, usable_threads()) if threads else usable_threads()
+
+
+cdef inline size_t traffic(Kind kind) noexcept nogil:
+    """Arrays that a call reads or writes."""
+    return 2 if kind == SINGLE or kind == ROW else 3
 
 
 # ---------------------------------------------------------------- the callable
@@ -484,10 +576,6 @@ cdef class FastForm:
         return not self.required & ~given
 
 
-cdef inline object empty_like(cnp.ndarray x):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-
-
 cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, PyObject *kwnames):
     cdef FastForm form = <FastForm>callable_
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
@@ -527,8 +615,8 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
     return out
 
 
-cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
-                    double *values) except -1:
+cdef void run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
+                    double *values) noexcept:
     cdef Task task
     cdef float narrow_values[MAX_PARAMETERS]
     cdef int k
@@ -547,7 +635,6 @@ cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.
     else:
         with nogil:
             run(&task, threads)
-    return 0
 
 
 cdef object call_general(FastForm form, PyObject *const *args, Py_ssize_t count, PyObject *kwnames):
