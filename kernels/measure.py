@@ -14,7 +14,6 @@ import os
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +21,8 @@ import numpy as np
 
 from kernels import threads
 from kernels.activations import BOUND_OF, Activation, lookup
-from kernels.backends import available, contestant, numpy_vector
+from kernels.backends import available, contestant, cython_loops, numpy_vector
+from kernels.native import native
 
 #: The forms that one call on prepared arrays computes; gradients of parameters and Jacobians are not timed.
 FORMS = ("value", "derivative", "backward", "backward_from_output", "value_and_derivative")
@@ -373,22 +373,19 @@ def copy_ceiling(nbytes: int, threads_: int | None, budget_s: float = 0.1) -> di
     ways = {
         "numpy.copyto": Timed("f(y, x)", f=np.copyto, x=x, y=y),
         "memcpy": Timed("y[:] = x", x=memoryview(x), y=memoryview(y)),
-        # With slope 1 it copies, by the dispatcher's own loops, stores and threads.
-        "the identity by kernels.fastest": Timed("f(x, 1.0, out=y)", threads_, f=_identity(), x=x, y=y),
+        **_own_copies(x, y, threads_ or threads.get_num_threads()),
     }
-    workers = threads_ or threads.get_num_threads()
-    with ThreadPoolExecutor(workers) as pool:
-        if workers > 1 and nbytes >= 1 << 20:
-            parts = np.array_split(y, workers), np.array_split(x, workers)
-            ways["numpy.copyto in threads"] = Timed("list(f(c, y, x))", f=pool.map, c=np.copyto, y=parts[0], x=parts[1])
-        timings = sample(list(ways.values()), budget_s, np.random.default_rng(0))
+    timings = sample(list(ways.values()), budget_s, np.random.default_rng(0))
     return {way: 8 * n / timing.median * 1e-9 for way, timing in zip(ways, timings, strict=True)}
 
 
-def _identity() -> Callable:
-    from kernels.backends import get
-
-    return get("leaky_relu")
+def _own_copies(x: np.ndarray, y: np.ndarray, workers: int) -> dict[str, Timed]:
+    """Plain and streaming copies by the dispatcher's threads: no kernel and no block pipeline in them."""
+    if cython_loops.reason() is not None:
+        return {}
+    names = {"f": native("dispatch").copy, "x": x, "y": y, "workers": workers}
+    streams = {"memcpy": 0, "streaming stores": cython_loops.addresses(None)["stream", "bytes"]}
+    return {f"{way} in threads": Timed("f(x, y, s, workers)", s=stream, **names) for way, stream in streams.items()}
 
 
 # ---------------------------------------------------------------- checking results

@@ -63,6 +63,7 @@ cdef extern from "outputs.h" nogil:
         size_t limit
     Outputs outputs
     size_t OUTPUTS_FROM
+    bint outputs_fresh
     void outputs_shrink(size_t most) noexcept
     void outputs_lock() noexcept
     void outputs_unlock() noexcept
@@ -79,6 +80,8 @@ cdef enum:
     LEAST_CHUNK = 8 * BLOCK
     MOST_CHUNK = 64 * BLOCK
     CACHE_LINE = 64
+    #: Bytes of a block that is streamed: short enough for the processor to read the next one while it writes this one.
+    STREAMED_BLOCK = 1024
     #: Below, releasing the GIL costs more than it gives.
     RELEASE_GIL_FROM = 8192
     FLOAT32 = 0
@@ -199,15 +202,18 @@ def release_outputs():
     outputs_shrink(0)
 
 
-cdef object empty_like(cnp.ndarray x):
-    """A new array like x; a large one from the memory of collected outputs."""
+cdef object empty_like(cnp.ndarray x, bint *fresh):
+    """A new array like x; a large one from the memory of collected outputs, or ``fresh``."""
     if <size_t>cnp.PyArray_NBYTES(x) < OUTPUTS_FROM or not outputs.limit:
+        fresh[0] = True
         return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     before = PyDataMem_SetHandler(output_memory)
     try:
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     finally:
         PyDataMem_SetHandler(before)
+    fresh[0] |= outputs_fresh
+    return out
 
 
 # ---------------------------------------------------------------- the block pipeline
@@ -222,12 +228,13 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
     cdef const char *params = task.params
     cdef char *out
     cdef bint buffered = task.wide or task.aliased or task.streamed
+    cdef intptr_t block = STREAMED_BLOCK // task.itemsize if task.streamed else BLOCK
     if task.kind == SINGLE and not buffered:
         offset = start * task.itemsize
         params = params + offset if task.each else params
         task.kernel(task.x + offset, task.out + offset, stop - start, params)
         return
-    m = min(first_block(task, start), stop - start)
+    m = min(first_block(task, start, block), stop - start)
     while position < stop:
         offset = position * task.itemsize
         x = task.x + offset
@@ -256,16 +263,16 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
             task.second(x, out, m, params)
             store(task, out, task.out2 + offset, m)
         position += m
-        m = min(<intptr_t>BLOCK, stop - position)
+        m = min(block, stop - position)
     if task.streamed:
         kernels_fence()
 
 
-cdef inline intptr_t first_block(const Task *task, intptr_t start) noexcept nogil:
+cdef inline intptr_t first_block(const Task *task, intptr_t start, intptr_t block) noexcept nogil:
     """Elements of the first block: up to a cache line of the output where that is streamed, for a line must be whole."""
     cdef uintptr_t address = <uintptr_t>task.out + start * task.itemsize
     cdef intptr_t lead = (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE
-    return lead // task.itemsize if task.streamed and lead else BLOCK
+    return lead // task.itemsize if task.streamed and lead else block
 
 
 cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
@@ -333,6 +340,34 @@ cdef void run(const Task *task, int threads) noexcept nogil:
     else:
         chunk = min(max(task.n // (8 * threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
     workers_run(run_elements_or_rows, task, task.n, chunk, threads)
+
+
+# ---------------------------------------------------------------- copying
+cdef struct Copy:
+    const char *source
+    char *target
+    Kernel stream
+
+
+cdef void copy_bytes(const void *task, intptr_t first, intptr_t last) noexcept nogil:
+    cdef const Copy *copied = <const Copy *>task
+    if copied.stream == NULL:
+        memcpy(copied.target + first, copied.source + first, last - first)
+        return
+    copied.stream(copied.source + first, copied.target + first, last - first, NULL)
+    kernels_fence()
+
+
+def copy(cnp.ndarray x, cnp.ndarray out, uintptr_t stream, int threads):
+    """Copy x's memory to out's, of the same size: what the ceiling of bandwidth is measured with; stream 0: memcpy."""
+    cdef Copy task
+    if not (direct_dtype(x) == direct_dtype(out) >= 0 and cnp.PyArray_NBYTES(x) == cnp.PyArray_NBYTES(out)):
+        raise ValueError("expected two contiguous arrays of one dtype and size")
+    task.source = <const char *>cnp.PyArray_DATA(x)
+    task.target = <char *>cnp.PyArray_DATA(out)
+    task.stream = <Kernel>stream
+    with nogil:
+        workers_run(copy_bytes, &task, cnp.PyArray_NBYTES(x), MOST_CHUNK * sizeof(float), threads)
 
 
 # ---------------------------------------------------------------- plans
@@ -583,6 +618,7 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
     cdef PyObject *given_out = NULL
     cdef cnp.ndarray x, g
     cdef int index
+    cdef bint fresh = False
     if form.plan is None:
         raise TypeError("this form was never initialised")
     if not form.parse(args, count, kwnames, values, &given_out):
@@ -598,30 +634,32 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
         g = <cnp.ndarray>args[0]
     if given_out == NULL or <object>given_out is None:
         if form.plan.kind == PAIR:
-            pair = (empty_like(x), empty_like(x))
-            run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], values)
+            pair = (empty_like(x, &fresh), empty_like(x, &fresh))
+            run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], values, fresh)
             return pair
-        out = empty_like(x)
+        out = empty_like(x, &fresh)
     else:
         out = <object>given_out
         if form.plan.kind == PAIR:
             if type(out) is not tuple or not takes_pair(<tuple>out, index, x):
                 return call_general(form, args, count, kwnames)
-            run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], values)
+            run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], values, False)
             return out
         if not takes_result(out, index, x, g):
             return call_general(form, args, count, kwnames)
-    run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values)
+    run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values, fresh)
     return out
 
 
 cdef void run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
-                    double *values) noexcept:
+                    double *values, bint fresh) noexcept:
     cdef Task task
     cdef float narrow_values[MAX_PARAMETERS]
     cdef int k
     cdef int threads = form.plan.prepare(&task, index, x, g, out, out2)
     task.each = False
+    # The system clears new pages through the caches: stores that go past them would only send that to memory, too.
+    task.streamed = task.streamed and not fresh
     task.params = <const char *>values
     if index == FLOAT32:
         # A parameter is rounded to the array's dtype before use, whatever it is computed in.

@@ -78,6 +78,9 @@ static struct {
     size_t limit;
 } outputs;
 
+/* Whether this thread's last allocation was of pages that the system has yet to make. */
+static _Thread_local int outputs_fresh;
+
 /* Takes the newest block that fits without wasting more than a quarter. */
 static outputs_block *outputs_take(size_t bytes) {
     outputs_block **link = &outputs.newest;
@@ -121,6 +124,7 @@ static void *outputs_allocate(void *context, size_t size) {
     if (bytes < size)
         return NULL;
     block = outputs_take(bytes);
+    outputs_fresh = !block;
     if (!block) {
         block = outputs_map(bytes);
         if (!block) {
