@@ -12,8 +12,6 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 FORMAT = 2
@@ -34,17 +32,22 @@ def fingerprint() -> dict[str, Any]:
     return {"cpu": cpu_model(), "cores": os.cpu_count(), **own}
 
 
-def user_path() -> Path:
+def user_path() -> str:
     """Where this machine's own table lies."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get(VARIABLE) or Path(base) / "activation-kernels" / "crossover.json")
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.environ.get(VARIABLE) or os.path.join(base, "activation-kernels", "crossover.json")
 
 
 def shipped() -> dict:
-    return json.loads(resources.files("kernels").joinpath("crossover.json").read_text())
+    return _content(os.path.join(os.path.dirname(__file__), "crossover.json"))
+
+
+def _content(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 @dataclass(frozen=True)
@@ -62,10 +65,10 @@ def table() -> Table:
     """The table that holds here."""
     path = user_path()
     named = os.environ.get(VARIABLE)
-    if named != "" and (named or path.is_file()):
+    if named != "" and (named or os.path.isfile(path)):
         own = _read(path)
         if own is not None:
-            return Table(str(path), own["rows"] + shipped()["rows"], own["stream_from"])
+            return Table(path, own["rows"] + shipped()["rows"], own["stream_from"])
     return Table("shipped", shipped()["rows"], last_level_cache())
 
 
@@ -76,10 +79,10 @@ def last_level_cache() -> int:
     return max(caches().values(), default=USUAL_CACHE)
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: str) -> dict | None:
     """The content of a machine's own table, or None, with a word, where it does not hold here."""
     try:
-        content = json.loads(path.read_text())
+        content = _content(path)
         problem = _problem(content)
     except (OSError, ValueError) as error:
         problem = f"unreadable: {error}"

@@ -1,35 +1,45 @@
-"""Facts about this machine: what every measured row carries and ``kernels.info()`` shows."""
+"""Facts about this machine: what every measured row carries and ``kernels.info()`` shows.
+
+``kernels.fastest`` asks it for the size of the caches: what is slow to import is imported where it is needed.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 import platform
-import subprocess
-from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+#: Instruction and data caches of up to four levels.
+MOST_CACHES = 8
 
 
 @functools.cache
 def cpu_model() -> str:
     """The processor's name."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+def _line(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()
 
 
 @functools.cache
 def caches() -> dict[str, int]:
     """Cache sizes of the first processor in bytes, as far as the system tells them: {"L1d": 32768, ...}."""
     found = {}
-    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+    for index in range(MOST_CACHES):
+        folder = f"/sys/devices/system/cpu/cpu0/cache/index{index}"
         try:
-            kind, level, size = ((folder / name).read_text().strip() for name in ("type", "level", "size"))
+            kind, level, size = (_line(f"{folder}/{name}") for name in ("type", "level", "size"))
             factor = {"K": 1 << 10, "M": 1 << 20}.get(size[-1:], 1)
             nbytes = int(size.rstrip("KM")) * factor
         except (OSError, ValueError):  # virtual machines leave some of these files out
@@ -42,15 +52,17 @@ def caches() -> dict[str, int]:
 def governor() -> str | None:
     """The frequency governor of the first processor, where it is readable."""
     try:
-        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+        return _line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     except OSError:
         return None
 
 
 def commit() -> str | None:
     """The commit of the checkout, with a + where it has changes; None outside a checkout."""
-    here = Path(__file__).resolve().parents[1]
-    if not (here / ".git").exists():
+    import subprocess
+
+    here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+    if not os.path.exists(os.path.join(here, ".git")):
         return None
     try:
         found = subprocess.run(
@@ -80,6 +92,8 @@ def versions() -> dict[str, str]:
         "onnxruntime",
         "numexpr",
     )
+    from importlib import metadata
+
     found = {"python": platform.python_version()}
     for name in names:
         try:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def stream_from(rng: np.random.Generator) -> int:
 
 def write(choices: list[Choice], stream_from_: int) -> str:
     """Put the table where the dispatcher looks for it, whole or not at all."""
-    path = crossover.user_path()
+    path = Path(crossover.user_path())
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "format": crossover.FORMAT,

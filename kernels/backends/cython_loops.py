@@ -7,13 +7,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import Activation, lookup
 from kernels.backends import texts
+from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
 
@@ -23,12 +23,12 @@ CAP = "KERNELS_MAX_LEVEL"
 THREADS_FROM = 131_072
 _BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
 
-_REPORT = Path(__file__).parents[1] / "native" / "build_report.json"
+_REPORT = os.path.join(os.path.dirname(native_package), "build_report.json")
 
 
 def was_built() -> bool:
     """Whether a build ran at all: a checkout can be imported without one."""
-    return _REPORT.exists()
+    return os.path.isfile(_REPORT)
 
 
 @functools.cache
@@ -36,7 +36,8 @@ def build_report() -> dict:
     """What the build left out, and why: {"left_out": {module: reason}}."""
     if not was_built():
         return {"left_out": {"kernels": f"this checkout was never built: {_BUILD}"}}
-    return json.loads(_REPORT.read_text())
+    with open(_REPORT, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def _missing(module: str) -> str:
