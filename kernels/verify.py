@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.activations import BOUND_OF, RECORDS, Activation, Bounds, lookup
-from kernels.backends import BACKENDS, find, get
+from kernels.backends import BACKENDS, OWN, find, get
 
 DTYPES = (np.float32, np.float64)
 UNSIGNED = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
@@ -400,7 +400,7 @@ def row_errors(oracle, record: Activation, form: str, got: np.ndarray, x: np.nda
 def contestants(wanted: Sequence[str] = ()) -> list[str]:
     """Every backend and variant that runs here, or those of ``wanted``."""
     names = []
-    for name, backend in BACKENDS.items():
+    for name, backend in OWN.items():
         if backend.reason() is None:
             names += [name, *(f"{name}:{variant}" for variant in backend.variants())]
     return [name for name in names if not wanted or name in wanted]
@@ -493,7 +493,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
-    for name, backend in BACKENDS.items():
+    for name, backend in OWN.items():
         if backend.reason() is not None:
             print(f"left out: {name}: {backend.reason()}")
     todo = list(cases(chosen.names, chosen.backend, chosen.form))

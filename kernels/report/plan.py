@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from kernels.activations import RECORDS, Activation, lookup
-from kernels.backends import BACKENDS, available, find
+from kernels.backends import OWN, available, find
 from kernels.measure import DATA, FORMS, Case
 from kernels.report.findings import slope_form
 
@@ -85,10 +85,10 @@ def _contestants(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     if asked:
         for name in asked:
             available(name)
-        return list(asked), {name: "not asked for" for name in BACKENDS if name not in {find(a)[0].name for a in asked}}
-    left_out = {name: reason for name, backend in BACKENDS.items() if (reason := backend.reason()) is not None}
+        return list(asked), {name: "not asked for" for name in OWN if name not in {find(a)[0].name for a in asked}}
+    left_out = {name: reason for name, backend in OWN.items() if (reason := backend.reason()) is not None}
     chosen = []
-    for name, backend in BACKENDS.items():
+    for name, backend in OWN.items():
         if name not in left_out:
             texts = () if backend.compiled else backend.variants()
             chosen += [name, *(f"{name}:{text}" for text in texts)]
