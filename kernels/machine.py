@@ -77,8 +77,11 @@ def versions() -> dict[str, str]:
         "numba-cuda",
         "torch",
         "jax",
+        "jaxlib",
+        "keras",
         "onnxruntime",
         "numexpr",
+        "tensorflow",
     )
     found = {"python": platform.python_version()}
     for name in names:

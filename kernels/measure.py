@@ -98,6 +98,8 @@ class Timing:
     q3: float
     samples: int
     loops: int
+    #: Seconds a call, round by round.
+    rounds: tuple[float, ...] = ()
 
 
 class Timed:
@@ -391,7 +393,7 @@ class _Sampler:
 
     def timing(self) -> Timing:
         q1, median, q3 = map(float, np.quantile(self.seconds, (0.25, 0.5, 0.75)))
-        return Timing(q1, median, q3, len(self.seconds), self.loops)
+        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds))
 
 
 def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generator) -> list[Timing]:
@@ -407,6 +409,12 @@ def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generat
             late = time.perf_counter() > deadline
             unfinished = [s for s in unfinished if not (s.is_stable() or (late and len(s.seconds) >= FEWEST))]
     return [sampler.timing() for sampler in samplers]
+
+
+def ratio(timing: Timing, over: Timing) -> list[float]:
+    """Quartiles of the ratio of two contestants' times, round by round, so that what slows both cancels out."""
+    pairs = zip(timing.rounds, over.rounds, strict=False)  # one of the two may have been stable earlier
+    return np.quantile([a / b for a, b in pairs], (0.25, 0.5, 0.75)).tolist()
 
 
 # ---------------------------------------------------------------- the ceiling

@@ -6,7 +6,8 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,12 @@ def fixed_threads() -> int | None:
     return beneath().fixed_threads()
 
 
-def running() -> contextlib.AbstractContextManager:
-    return beneath().running()
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """Without the warning that a softmax of rows of one entry gives."""
+    with warnings.catch_warnings(), beneath().running():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def to_own(array: np.ndarray) -> Any:
