@@ -171,7 +171,7 @@ class PreparedPeer(Prepared):
         with self.running():
             _refuse_threads(case, module)
             start = time.perf_counter()
-            function = module.own(case.record, case.form, dtype, params)
+            function = module.own(case.record, case.form, dtype, params, into=out is not None)
             binding = time.perf_counter() - start
             own = tuple(map(module.to_own, inputs))
             super().__init__(case, function, own, (), None if out is None else module.to_own(out))

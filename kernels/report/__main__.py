@@ -146,6 +146,7 @@ def _measure(console, going) -> None:
 
 def show_race(console, path: Path) -> None:
     """Every cell with the fastest of the others, what was lost, and the sum of it."""
+    from rich.console import Console
     from rich.table import Table
 
     from kernels.report.race import Race, digits, label, loss, summary
@@ -156,7 +157,7 @@ def show_race(console, path: Path) -> None:
         style = {"win": None, "tie": "yellow", "loss": "red"}[heat.verdict]
         cells = label(heat.line), f"{heat.n:,}", heat.rival, digits(heat.ratio[1]), heat.quartiles, heat.verdict
         table.add_row(*cells, style=style)
-    console.print(table, width=max(console.width, TABLE_WIDTH), crop=False, soft_wrap=True)
+    Console(width=max(console.width, TABLE_WIDTH)).print(table)
     for heat in race.lost:
         console.print(f"lost: {loss(heat)}", highlight=False, markup=False, soft_wrap=True)
     for row in race.not_timed:

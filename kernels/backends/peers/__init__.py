@@ -4,9 +4,10 @@ A peer is one module, as every backend, and imports its library when it is first
 ``reason``, ``variants`` and ``bind`` it has
 
 - ``absent(record, form, dtype)``: None, or why the library has no such form;
-- ``own(record, form, dtype, params)``: the form as the library's user calls it, on the library's own arrays;
+- ``own(record, form, dtype, params, into)``: the form as the library's user calls it, on the library's own arrays,
+  with ``out=`` where ``into``;
 - ``to_own(array)`` and ``to_numpy(array)``, without a copy where the library allows;
-- ``takes_out(record, form)``: whether ``own``'s function takes ``out=``;
+- ``takes_out(record, form)``: whether ``own`` can be asked for that;
 - ``running()``: a context to call it in, with as many threads as ``kernels.set_num_threads`` allows;
 - ``fixed_threads()``: None, or how many threads the library started with, where it can't change them afterwards.
 
@@ -57,7 +58,7 @@ def bind(
     why = peer.absent(record, form, dtype)
     if why:
         raise LookupError(why)
-    own = functools.lru_cache(maxsize=16)(functools.partial(peer.own, record, form, dtype))
+    own = functools.lru_cache(maxsize=16)(functools.partial(peer.own, record, form, dtype, into=False))
     inputs = 2 if form.startswith("backward") else 1
 
     def kernel(*args, out=None):

@@ -57,7 +57,7 @@ def running() -> Iterator[None]:
         yield
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     jax = library()
     value = _value(record.name, *params)
     compiled = jax.jit(
@@ -68,8 +68,9 @@ def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
             "backward": lambda g, x: jax.vjp(value, x)[1](g)[0],
         }[form]
     )
-    wait = jax.block_until_ready
-    return lambda *arrays: wait(compiled(*arrays))
+    if form == "value_and_derivative":
+        return lambda x: jax.block_until_ready(compiled(x))
+    return lambda *arrays: compiled(*arrays).block_until_ready()
 
 
 def _along_ones(value: Callable, x: Any) -> tuple:

@@ -74,12 +74,11 @@ def to_numpy(array: Any) -> np.ndarray:
     return beneath().to_numpy(array)
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     function = _value(record.name, *params)
     if configured() != "jax":
         return function
-    wait = jax_cpu.library().block_until_ready
-    return lambda x: wait(function(x))
+    return lambda x: function(x).block_until_ready()
 
 
 def _value(name: str, parameter: float = 1.0) -> Callable:

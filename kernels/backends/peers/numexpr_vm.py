@@ -86,7 +86,7 @@ def running() -> Iterator[None]:
             numexpr.set_num_threads(before)
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     text = EXPRESSIONS[form][record.name]
     if not form.startswith("backward"):
         return _compiled(text, ("x",), record.name, dtype, params)

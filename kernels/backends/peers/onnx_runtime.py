@@ -53,19 +53,17 @@ def to_numpy(array: Any) -> np.ndarray:
     return array.numpy()
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     session = _session(record.name, dtype, params, threads.get_num_threads())
 
-    def call(x, out=None):
-        if out is None:
-            return session.run_with_ort_values(None, {"x": x})[0]
+    def bound(x, out):
         binding = session.io_binding()
         binding.bind_ortvalue_input("x", x)
         binding.bind_ortvalue_output("y", out)
         session.run_with_iobinding(binding)
         return out
 
-    return call
+    return bound if into else lambda x: session.run_with_ort_values(None, {"x": x})[0]
 
 
 def _session(name: str, dtype: type, params: tuple, count: int) -> Any:

@@ -58,46 +58,44 @@ def running() -> Iterator[None]:
                 torch.set_num_threads(before)
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     make = {"value": _value, "backward": _backward, "backward_from_output": _backward_from_output}[form]
-    return make(record.name, dtype, *params)
+    return (_value_into if into else make)(record.name, dtype, *params)
 
 
 def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     import torch
     from torch.nn import functional
 
-    aten = torch.ops.aten
-    silu = _with_out(functional.silu, aten.silu.out)
     return {
-        "relu": _with_out(torch.relu, aten.relu.out),
-        "leaky_relu": _with_out(functional.leaky_relu, aten.leaky_relu.out, parameter),
+        "relu": torch.relu,
+        "leaky_relu": functools.partial(functional.leaky_relu, negative_slope=parameter),
         "prelu": functools.partial(torch.prelu, weight=torch.full((1,), parameter, dtype=_dtype(dtype))),
-        "elu": _with_out(functional.elu, aten.elu.out, parameter),
+        "elu": functools.partial(functional.elu, alpha=parameter),
         "selu": torch.selu,
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
-        "swish": silu if parameter == 1 else _gated(parameter),
+        "swish": functional.silu if parameter == 1 else lambda x: x * torch.sigmoid(parameter * x),
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
 
-def _with_out(function: Callable, into: Callable, *params: float) -> Callable:
-    """The public function; with ``out=`` the operator beneath it, for ``torch.nn.functional`` has no ``out``."""
-
-    def call(x, out=None):
-        return function(x, *params) if out is None else into(x, *params, out=out)
-
-    return call
-
-
-def _gated(beta: float) -> Callable:
+def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+    """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
     import torch
 
-    def swish(x, out=None):
-        return torch.mul(x, torch.sigmoid(beta * x), out=out)
-
-    return swish
+    aten = torch.ops.aten
+    return {
+        "relu": aten.relu.out,
+        "leaky_relu": lambda x, out: aten.leaky_relu.out(x, parameter, out=out),
+        "elu": lambda x, out: aten.elu.out(x, parameter, out=out),
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "swish": aten.silu.out
+        if parameter == 1
+        else lambda x, out: torch.mul(x, torch.sigmoid(parameter * x), out=out),
+        "softmax": functools.partial(torch.softmax, dim=-1),
+    }[name]
 
 
 def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:

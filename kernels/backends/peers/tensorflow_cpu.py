@@ -64,7 +64,7 @@ def running() -> Iterator[None]:
         yield
 
 
-def own(record: Activation, form: str, dtype: type, params: tuple) -> Callable:
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     name = record.name
     if form == "value":
         return _value(name, *params)
