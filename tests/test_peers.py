@@ -20,6 +20,20 @@ def marked(name: str, *values, label: str = "") -> object:
     return pytest.param(*values, name, id=f"{label}{name}", marks=[pytest.mark.skip(reason=reason)] if reason else [])
 
 
+def timed() -> list:
+    """(record, form, allocate, peer): every call that can be timed."""
+    return [
+        marked(name, record, form, allocate, label=f"{record.name}.{form}-{'new' if allocate else 'out'}-")
+        for name, peer in PEERS.items()
+        for record in RECORDS
+        for form in measure.FORMS
+        for allocate in (True, False)
+        if form in record.forms
+        and absence(record, form, name) is None
+        and (allocate or peer.module.takes_out(record, form))
+    ]
+
+
 def forms(exists: bool) -> list:
     """(record, form, peer), of the forms that a peer has, or of those that it lacks."""
     return [
@@ -92,14 +106,13 @@ def test_an_absent_form_says_why(record, form, peer):
             getattr(kernels.get(record.name, peer), form)(1.0)
 
 
-@pytest.mark.parametrize("allocate", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@each_form
+@pytest.mark.parametrize(("record", "form", "allocate", "peer"), timed())
 def test_what_is_timed_gives_the_result(record, form, dtype, allocate, peer):
     """On the library's own arrays, with a new output or with ``out=`` where it has that."""
-    module = PEERS[peer].module
-    if module.absent(record, form, np.dtype(dtype).type) or not (allocate or module.takes_out(record, form)):
-        pytest.skip(f"{peer} has no such call")
+    why = PEERS[peer].module.absent(record, form, np.dtype(dtype).type)
+    if why:
+        pytest.skip(why)
     prepared = measure.prepare(measure.Case(record.name, form, peer, dtype, 200, allocate=allocate))
     assert prepared.run(2) > 0
     wide = [x.astype(np.float64) for x in prepared.inputs]

@@ -84,6 +84,9 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
     import torch
 
+    def gated(x, out):
+        return torch.mul(x, torch.sigmoid(parameter * x), out=out)
+
     aten = torch.ops.aten
     return {
         "relu": aten.relu.out,
@@ -91,9 +94,7 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "elu": lambda x, out: aten.elu.out(x, parameter, out=out),
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
-        "swish": aten.silu.out
-        if parameter == 1
-        else lambda x, out: torch.mul(x, torch.sigmoid(parameter * x), out=out),
+        "swish": aten.silu.out if parameter == 1 else gated,
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
