@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kernels.activations import FORMS, RECORDS, Activation, lookup
-from kernels.backends import ACCURACIES, BACKENDS, contestant, get
+from kernels.backends import ACCURACIES, OWN, contestant, get
 
 FULL = os.environ.get("KERNELS_ASV_FULL", "0") not in ("", "0")
 
 SIZES = (1, 1_000, 100_000, 10_000_000)
 DTYPES = ("float32", "float64") if FULL else ("float32",)
 CLASSES = ACCURACIES if FULL else ACCURACIES[:1]
-CONTESTANTS = tuple(BACKENDS) if FULL else ("python", "numpy", "cython", "numba", "fastest")
+CONTESTANTS = tuple(OWN) if FULL else ("python", "numpy", "cython", "numba", "fastest")
 #: Pure Python beyond this size would take most of the time and show nothing new.
 PYTHON_UP_TO = 1_000
 #: Longest row of a row function; a jacobian has this many times x's elements.

@@ -381,13 +381,16 @@ def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value
 
 
 class Missing:
-    """A form that a function does not have: calling it says which forms there are."""
+    """A form that a function does not have: calling it says which forms there are, or why a peer lacks it."""
 
-    def __init__(self, record: Activation, form: str):
+    def __init__(self, record: Activation, form: str, why: str | None = None):
         self.record = record
         self.form = form
+        self.why = why
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.why:
+            raise TypeError(self.why)
         kind = "a function of whole rows" if not self.record.elementwise else "elementwise"
         raise TypeError(
             f"{self.record.name} has no {self.form}: it is {kind}; it has {', '.join(self.record.forms[1:])}"

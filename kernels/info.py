@@ -10,7 +10,7 @@ from typing import Any
 
 from kernels import crossover, memory, threads
 from kernels.activations import RECORDS
-from kernels.backends import BACKENDS
+from kernels.backends import OWN, PEERS
 from kernels.backends.cython_loops import build_report, level_states
 from kernels.backends.dispatcher import fallback
 from kernels.machine import facts
@@ -23,7 +23,8 @@ def info() -> dict[str, Any]:
         "levels": level_states(),
         "left out of the build": build_report()["left_out"],
         "threads": threads.get_num_threads(),
-        "backends": {name: backend.reason() for name, backend in BACKENDS.items()},
+        "backends": {name: backend.reason() for name, backend in OWN.items()},
+        "peers": {name: backend.reason() for name, backend in PEERS.items()},
         "crossover table": crossover.table().source,
         "outputs stream from": f"{crossover.table().stream_from} bytes read and written",
         "output memory": f"{memory.held()} bytes held, at most {memory.get_limit()}",
@@ -60,7 +61,7 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(shown, indent=1))
     else:
-        for table in ("levels", "backends"):
+        for table in ("levels", "backends", "peers"):
             shown[table] = {name: reason or "ready" for name, reason in shown[table].items()}
         show(shown)
 

@@ -89,8 +89,11 @@ def versions() -> dict[str, str]:
         "numba-cuda",
         "torch",
         "jax",
+        "jaxlib",
+        "keras",
         "onnxruntime",
         "numexpr",
+        "tensorflow",
     )
     from importlib import metadata
 

@@ -15,6 +15,7 @@ import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,8 @@ class Timing:
     q3: float
     samples: int
     loops: int
+    #: Seconds a call, round by round.
+    rounds: tuple[float, ...] = ()
 
 
 class Timed:
@@ -111,9 +114,13 @@ class Timed:
         setup = "; ".join(f"{name} = given[{name!r}]" for name in names)
         self.timer = timeit.Timer(statement, setup, time.perf_counter_ns, {"given": names})
 
+    def running(self) -> contextlib.AbstractContextManager:
+        """What it runs in."""
+        return limited_threads(self.threads)
+
     def run(self, loops: int) -> int:
         """Nanoseconds of ``loops`` calls."""
-        with limited_threads(self.threads):
+        with self.running():
             return self.timer.timeit(loops)
 
 
@@ -137,7 +144,7 @@ class Prepared(Timed):
 
     def call(self) -> Any:
         """Run the kernel once."""
-        with limited_threads(self.case.threads):
+        with self.running():
             return self._function() if self._out is None else self._function(out=self._out)
 
     def run(self, loops: int) -> int:
@@ -149,7 +156,43 @@ class Prepared(Timed):
         """What one more call gives, as arrays."""
         result = self.call()
         pair = self.case.form == "value_and_derivative"
-        return tuple(np.asarray(one) for one in (result if pair else (result,)))
+        return tuple(self.to_numpy(one) for one in (result if pair else (result,)))
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return np.asarray(result)
+
+
+class PreparedPeer(Prepared):
+    """A library's own call on its own arrays: what it takes to make them, or to bring results back, is not timed."""
+
+    def __init__(self, case: Case, module: ModuleType, inputs: tuple, params: tuple, out: Any):
+        self.module, self.threads = module, case.threads
+        dtype = np.dtype(case.dtype).type
+        with self.running():
+            _refuse_threads(case, module)
+            start = time.perf_counter()
+            function = module.own(case.record, case.form, dtype, params, into=out is not None)
+            binding = time.perf_counter() - start
+            own = tuple(map(module.to_own, inputs))
+            super().__init__(case, function, own, (), None if out is None else module.to_own(out))
+        self.inputs, self.params = inputs, params
+        self.first_seconds += binding
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        with super().running(), self.module.running():
+            yield
+
+    def to_numpy(self, result: Any) -> np.ndarray:
+        return self.module.to_numpy(result)
+
+
+def _refuse_threads(case: Case, module: ModuleType) -> None:
+    started, wanted = module.fixed_threads(), threads.get_num_threads()
+    if started not in (None, wanted):
+        raise RuntimeError(
+            f"{case.backend} started with {started} threads and can't change to {wanted}: set them before it is used"
+        )
 
 
 def _omitted(function: Callable, case: Case, params: tuple) -> tuple:
@@ -164,12 +207,15 @@ def prepare(case: Case) -> Prepared:
     """The case with its data, compiled and called once; BackendUnavailable or ImportError say what is missing."""
     dtype = np.dtype(case.dtype).type
     inputs = make_inputs(case)
+    params = tuple(float(dtype(p)) for p in case.record.example_parameters)
+    out = None if case.allocate else make_outputs(case)
+    backend, _ = available(case.backend)
+    if backend.peer:
+        return PreparedPeer(case, backend.module, inputs, params, out)
     start = time.perf_counter()
     function = contestant(case.record, case.form, dtype, case.backend, case.accuracy)
     binding = time.perf_counter() - start
-    params = tuple(float(dtype(p)) for p in case.record.example_parameters)
-    out = None if case.allocate else make_outputs(case)
-    if available(case.backend)[0].name == "python":
+    if backend.name == "python":
         inputs, out = tuple(x.tolist() for x in inputs), None
     prepared = Prepared(case, function, inputs, params, out)
     prepared.first_seconds += binding
@@ -347,7 +393,7 @@ class _Sampler:
 
     def timing(self) -> Timing:
         q1, median, q3 = map(float, np.quantile(self.seconds, (0.25, 0.5, 0.75)))
-        return Timing(q1, median, q3, len(self.seconds), self.loops)
+        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds))
 
 
 def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generator) -> list[Timing]:
@@ -363,6 +409,12 @@ def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generat
             late = time.perf_counter() > deadline
             unfinished = [s for s in unfinished if not (s.is_stable() or (late and len(s.seconds) >= FEWEST))]
     return [sampler.timing() for sampler in samplers]
+
+
+def ratio(timing: Timing, over: Timing) -> list[float]:
+    """Quartiles of the ratio of two contestants' times, round by round, so that what slows both cancels out."""
+    pairs = zip(timing.rounds, over.rounds, strict=False)  # one of the two may have been stable earlier
+    return np.quantile([a / b for a, b in pairs], (0.25, 0.5, 0.75)).tolist()
 
 
 # ---------------------------------------------------------------- the ceiling

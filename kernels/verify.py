@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kernels.activations import BOUND_OF, RECORDS, Activation, Bounds, lookup
-from kernels.backends import BACKENDS, find, get
+from kernels.backends import BACKENDS, OWN, PEERS, Backend, BackendUnavailable, available, find, get
 
 DTYPES = (np.float32, np.float64)
 UNSIGNED = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
@@ -194,6 +194,15 @@ def exact_values(name: str, key: str, dtype: type, count: int) -> tuple[np.ndarr
 
 def check_oracle(record: Activation, form: str, backend: str, dtype: type, accuracy: str, count: int = 60) -> Finding:
     """A formula against the arbitrary-precision one."""
+    x, errors = oracle_errors(record, form, backend, dtype, accuracy, count)
+    bound = bound_of(record.ulp[BOUND_OF[form]], backend, dtype, accuracy)
+    return finding("oracle", record, form, backend, dtype, accuracy, errors, bound, x)
+
+
+def oracle_errors(
+    record: Activation, form: str, backend: str, dtype: type, accuracy: str, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs, errors in ULP)."""
     from kernels.oracle import ulp_error
 
     key = BOUND_OF[form]
@@ -205,9 +214,7 @@ def check_oracle(record: Activation, form: str, backend: str, dtype: type, accur
         limit = bounds.absolute * np.finfo(dtype).eps
         near = [abs(float(value) - truth) <= limit for value, truth in zip(got, exact, strict=True)]
         errors[np.array(near, bool)] = 0.0
-    return finding(
-        "oracle", record, form, backend, dtype, accuracy, errors, bound_of(bounds, backend, dtype, accuracy), x
-    )
+    return x, errors
 
 
 def apply_formula(record: Activation, form: str, backend: str, dtype: type, accuracy: str, x: np.ndarray) -> np.ndarray:
@@ -232,6 +239,15 @@ def finding(
 # ---------------------------------------------------------------- check: dense
 def check_dense(record: Activation, form: str, backend: str, accuracy: str, count: int = 1_000_003) -> Finding:
     """Many float32 bit patterns against the float64 kernel."""
+    x, errors = dense_errors(record, form, backend, accuracy, count)
+    bound = bound_of(record.ulp[BOUND_OF[form]], backend, np.float32, accuracy)
+    return finding("dense", record, form, backend, np.float32, accuracy, errors, bound, x)
+
+
+def dense_errors(
+    record: Activation, form: str, backend: str, accuracy: str, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs, errors in ULP)."""
     bounds = record.ulp[BOUND_OF[form]]
     x = patterns(count)
     if form == "backward_from_output":
@@ -243,8 +259,7 @@ def check_dense(record: Activation, form: str, backend: str, accuracy: str, coun
     if bounds.absolute:
         with np.errstate(invalid="ignore"):
             errors[np.abs(got - reference) <= bounds.absolute * np.finfo(np.float32).eps] = 0.0
-    bound = bound_of(bounds, backend, np.float32, accuracy)
-    return finding("dense", record, form, backend, np.float32, accuracy, errors, bound, x)
+    return x, errors
 
 
 def reference_backend() -> str:
@@ -396,11 +411,100 @@ def row_errors(oracle, record: Activation, form: str, got: np.ndarray, x: np.nda
     return [abs(float(a - b)) / s for a, b, s in zip(map(float, got), exact, scale, strict=True)]
 
 
+# ---------------------------------------------------------------- peers: measured, held to nothing
+#: Forms whose error is that of one formula.
+COMPARED = ("value", "derivative", "backward", "backward_from_output")
+#: A worst error that is larger than a peer's by more ULP than this is told.
+WORSE = 0.5
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst error of one form from one backend, over the same inputs for all."""
+
+    activation: str
+    form: str
+    dtype: str
+    backend: str
+    #: Over the results that are numbers where they should be.
+    ulp: float
+    #: Results that are NaN or infinite where they should not be, or the reverse.
+    wrong: int
+
+    def __str__(self) -> str:
+        mark = "!" if self.wrong else ""
+        return f"{self.ulp:.2f}{mark}" if self.ulp < 1000 else f"{self.ulp:.0e}{mark}"
+
+
+def peers_by_name(asked: Sequence[str]) -> list[str]:
+    """The peers asked for, or with "all" those installed; KeyError and BackendUnavailable say what is wrong."""
+    for name in asked:
+        if name != "all" and not find(name)[0].peer:
+            raise KeyError(f"{name!r} is no peer; known are: all, {', '.join(PEERS)}")
+        if name != "all":
+            available(name)
+    return [name for name, peer in PEERS.items() if name in asked or ("all" in asked and peer.reason() is None)]
+
+
+def comparisons(peers: Sequence[str], names: Sequence[str] = (), forms: Sequence[str] = ()) -> Iterator[Callable]:
+    """Functions without arguments that give the Worst of kernels.fastest and of each peer that has the form."""
+    for record in [lookup(name) for name in names] or RECORDS:
+        for form in COMPARED:
+            if form in record.forms and (not forms or form in forms):
+                for dtype in DTYPES:
+                    those = [name for name in peers if has(name, record, form, dtype)]
+                    for backend in ("fastest", *those) if those else ():
+                        yield functools.partial(worst, record, form, backend, dtype)
+
+
+def has(peer: str, record: Activation, form: str, dtype: type) -> bool:
+    return PEERS[peer].module.absent(record, form, dtype) is None
+
+
+def worst(record: Activation, form: str, backend: str, dtype: type) -> Worst:
+    """By the oracle, and for float32 over many bit patterns, too; rows by the oracle."""
+    if not record.elementwise:
+        errors = np.array([check_rows(record, form, backend, dtype, "fast").error])
+    else:
+        errors = oracle_errors(record, form, backend, dtype, "fast", count=60)[1]
+        if dtype is np.float32:
+            errors = np.append(errors, dense_errors(record, form, backend, "fast", count=1_000_003)[1])
+    finite = np.isfinite(errors)
+    largest = float(errors[finite].max(initial=0.0))
+    return Worst(record.name, form, np.dtype(dtype).name, backend, largest, int(np.count_nonzero(~finite)))
+
+
+def peer_table(found: Sequence[Worst]) -> str:
+    """The worst errors by form and backend, and where kernels.fastest is behind a peer."""
+    backends = list(dict.fromkeys(w.backend for w in found))
+    width = max(map(len, backends)) + 4
+    lines = ["peers, worst error in ULP; ! NaN or infinite where it should not be, or the reverse", ""]
+    lines.append(f"{'':42}" + "".join(b.rjust(width) for b in backends))
+    by_key: dict[tuple, dict[str, Worst]] = {}
+    for one in found:
+        by_key.setdefault((one.activation, one.form, one.dtype), {})[one.backend] = one
+    for (activation, form, dtype), row in by_key.items():
+        cells = [str(row.get(b, "-")).rjust(width) for b in backends]
+        lines.append(f"{activation + '.' + form + ' ' + dtype:42}" + "".join(cells))
+    lines += ["", *(behind(by_key.values()) or [f"kernels.fastest is nowhere behind a peer by more than {WORSE} ULP"])]
+    return "\n".join(lines)
+
+
+def behind(rows: Iterable[dict[str, Worst]]) -> list[str]:
+    return [
+        f"less accurate than {other.backend}: {ours.activation}.{ours.form} {ours.dtype}: {ours} against {other}"
+        for row in rows
+        for ours in [row["fastest"]]
+        for other in row.values()
+        if ours.ulp > other.ulp + WORSE
+    ]
+
+
 # ---------------------------------------------------------------- everything
 def contestants(wanted: Sequence[str] = ()) -> list[str]:
     """Every backend and variant that runs here, or those of ``wanted``."""
     names = []
-    for name, backend in BACKENDS.items():
+    for name, backend in OWN.items():
         if backend.reason() is None:
             names += [name, *(f"{name}:{variant}" for variant in backend.variants())]
     return [name for name in names if not wanted or name in wanted]
@@ -471,11 +575,24 @@ def _cell(findings: list[Finding]) -> str:
     return f"{max(errors):.2f}{same}" if errors else same or "ok"
 
 
+def print_left_out(backends: Mapping[str, Backend]) -> None:
+    for name, backend in backends.items():
+        if backend.reason() is not None:
+            print(f"left out: {name}: {backend.reason()}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.verify", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="activations (default: all)")
     parser.add_argument(
         "--backend", action="append", default=[], help="a backend or variant (repeatable; default: all)"
+    )
+    parser.add_argument(
+        "--peers",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="measure these libraries and kernels.fastest side by side instead; all: those installed",
     )
     parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
     chosen = parser.parse_args(arguments)
@@ -493,9 +610,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
-    for name, backend in BACKENDS.items():
-        if backend.reason() is not None:
-            print(f"left out: {name}: {backend.reason()}")
+    if chosen.peers:
+        try:
+            todo = list(comparisons(peers_by_name(chosen.peers), chosen.names, chosen.form))
+        except (KeyError, BackendUnavailable) as error:
+            parser.error(error.args[0])
+        print_left_out(PEERS)
+        print(peer_table([one() for one in track(todo, description="comparing", transient=True)]))
+        return 0
+    print_left_out(OWN)
     todo = list(cases(chosen.names, chosen.backend, chosen.form))
     findings = [case() for case in track(todo, description="verifying", transient=True)]
     print(matrix(findings))

@@ -1,8 +1,8 @@
 """What the tests share.
 
 Arguments called ``record``, ``form``, ``backend``, ``contestant`` (backends and their variants), ``dtype`` and
-``accuracy`` run over the tables; ``record`` with ``form`` runs over the forms there are. An unavailable backend is a
-skip with its reason.
+``accuracy`` run over the tables; ``record`` with ``form`` runs over the forms there are. Backends are this project's
+own; an unavailable one is a skip with its reason.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import pytest
 
 import kernels
 from kernels.activations import RECORDS
-from kernels.backends import ACCURACIES
+from kernels.backends import ACCURACIES, OWN
 
 
 # ---------------------------------------------------------------- the tables as parameters
 def backend_params(variants: bool) -> list:
     params = []
-    for name, backend in kernels.BACKENDS.items():
+    for name, backend in OWN.items():
         reason = backend.reason()
         marks = [pytest.mark.skip(reason=f"{name}: {reason}")] if reason else []
         names = [name, *(f"{name}:{variant}" for variant in backend.variants())] if variants and not reason else [name]

@@ -14,7 +14,7 @@ import kernels
 from benchmarks import bench_activations
 from benchmarks.cases import FRESH, SIZES, Case, cases, forms, prepare
 from kernels.activations import RECORDS
-from kernels.backends import BACKENDS
+from kernels.backends import OWN
 
 ROOT = Path(__file__).parents[1]
 #: Says in a process of its own, as FULL is read at import, what the full set holds.
@@ -54,7 +54,7 @@ def test_asv_times_every_activation(record):
     assert len(function.params) == len(function.param_names)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", OWN)
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_full_set_forgets_nothing(full, record, backend):
     fast = {(record.name, form, backend, dtype, "fast") for form in record.forms for dtype in ("float32", "float64")}

@@ -9,10 +9,10 @@ import pytest
 
 from kernels import measure
 from kernels.activations import RECORDS
-from kernels.backends import BACKENDS
+from kernels.backends import OWN
 from kernels.measure import DATA, FORMS, Case, Timed, prepare, sample
 
-AVAILABLE = [name for name, backend in BACKENDS.items() if backend.reason() is None]
+AVAILABLE = [name for name, backend in OWN.items() if backend.reason() is None]
 RELU = Case("relu", "value", "numpy", "float32", 1000)
 
 

@@ -110,7 +110,8 @@ def test_examples_of_missing_forms(contestant):
 
 
 # ---------------------------------------------------------------- what an import loads
-HEAVY = ("numba", "llvmlite", "matplotlib", "torch", "mpmath", "scipy", "jax", "pandas", "rich")
+PEERS = ("torch", "jax", "keras", "onnxruntime", "onnx", "numexpr", "tensorflow")
+HEAVY = ("numba", "llvmlite", "matplotlib", "mpmath", "scipy", "pandas", "rich", *PEERS)
 
 
 @pytest.mark.parametrize("module", ["kernels.fastest", "kernels.accurate"])
@@ -122,6 +123,16 @@ relu([1.0]), softmax.backward([1.0], [1.0]), prelu([1.0], 0.5)
 print([name for name in {HEAVY} if name in sys.modules])
 """
     assert run_python(code, KERNELS_CROSSOVER="") == "[]"
+
+
+def test_asking_what_there_is_loads_no_peer(run_python):
+    code = f"""
+import sys, kernels
+kernels.info()
+[backend.variants() for backend in kernels.BACKENDS.values() if backend.reason() is None]
+print([name for name in {PEERS} if name in sys.modules])
+"""
+    assert run_python(code) == "[]"
 
 
 def test_importing_the_package_does_not_load_numpy(run_python):

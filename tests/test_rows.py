@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import kernels
 from kernels.activations import RECORDS
+from kernels.backends import OWN
 
 ROWS = [record for record in RECORDS if not record.elementwise]
 FORMS = ("value", "backward", "backward_from_output")
@@ -169,7 +170,7 @@ def test_backward_is_the_product_with_the_jacobian(record, backend, accuracy, sh
 )
 def test_softmax_agrees_with_its_definition(x, shift):
     e = np.exp(np.array(x) - max(x))
-    for backend, found in kernels.BACKENDS.items():
+    for backend, found in OWN.items():
         if found.reason() is None:
             got = kernels.get("softmax", backend)(np.array(x))
             np.testing.assert_allclose(got, e / e.sum(), rtol=1e-13, atol=1e-300)

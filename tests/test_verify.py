@@ -4,7 +4,7 @@ import pytest
 
 from kernels import verify
 from kernels.activations import RECORDS
-from kernels.backends import BACKENDS
+from kernels.backends import OWN, PEERS
 
 
 def cells():
@@ -25,7 +25,7 @@ def test_backend_agrees_with_the_others_and_the_mathematics(name, form, backend)
 
 def test_every_backend_that_runs_is_verified():
     assert {name.partition(":")[0] for name in verify.contestants()} == {
-        name for name, backend in BACKENDS.items() if backend.reason() is None
+        name for name, backend in OWN.items() if backend.reason() is None
     }
 
 
@@ -47,3 +47,31 @@ def test_unknown_names_are_usage_errors(arguments, known, capsys):
         verify.main(arguments)
     assert stop.value.code == 2
     assert known in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------- peers
+def worst(backend: str, ulp: float, wrong: int = 0) -> verify.Worst:
+    return verify.Worst("tanh", "value", "float32", backend, ulp, wrong)
+
+
+def test_where_a_peer_is_more_accurate_is_told():
+    found = [worst("fastest", 1.6), worst("torch", 1.0), worst("jax", 1.2), worst("numexpr", 5e6, wrong=3)]
+    table = verify.peer_table(found)
+    assert "less accurate than torch: tanh.value float32: 1.60 against 1.00" in table
+    assert "than jax" not in table
+    assert "5e+06!" in table
+    assert "nowhere behind" in verify.peer_table([worst("fastest", 1.0), worst("torch", 0.6)])
+
+
+def test_peers_are_measured_and_no_miss(capsys):
+    if PEERS["numexpr"].reason():
+        pytest.skip(PEERS["numexpr"].reason())
+    assert verify.main(["relu", "--peers", "numexpr", "--form", "value"]) == 0
+    assert "relu.value float64" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("asked", "message"), [("numpy", "no peer"), ("nonsense", "unknown backend")])
+def test_what_is_no_peer_is_a_usage_error(asked, message, capsys):
+    with pytest.raises(SystemExit):
+        verify.main(["--peers", asked])
+    assert message in capsys.readouterr().err

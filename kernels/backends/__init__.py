@@ -3,7 +3,7 @@
 A backend is one module with ``reason()`` (None, or why it can't run and what to install), ``variants()`` (what may
 follow the colon in ``get("relu", "cython:x86-64-v3")``) and ``bind(record, form, dtype, accuracy, variant)``, which
 gives the kernel for prepared arrays: ``kernel(x, *params, out=None)`` (for the backward forms ``kernel(g, x, *params,
-out=None)``).
+out=None)``). ``peers`` are such modules, too.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Backend:
     #: Colour and marker in every chart.
     color: str
     marker: str
+    #: Somebody else's library: compared with, held to none of the promises.
+    peer: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -61,10 +63,19 @@ _BACKENDS = (
     Backend("numba", "kernels.backends.numba_cpu", "Numba CPU", True, "#59a14f", "^"),
     Backend("cuda", "kernels.backends.numba_cuda", "Numba CUDA", True, "#e15759", "D"),
     Backend("fastest", "kernels.backends.dispatcher", "kernels.fastest", True, "#222222", "*"),
+    Backend("torch", "kernels.backends.peers.pytorch", "PyTorch", False, "#d37295", "P", peer=True),
+    Backend("jax", "kernels.backends.peers.jax_cpu", "JAX", False, "#76b7b2", "X", peer=True),
+    Backend("keras", "kernels.backends.peers.keras_ops", "Keras", False, "#9c755f", "p", peer=True),
+    Backend("onnxruntime", "kernels.backends.peers.onnx_runtime", "ONNX Runtime", False, "#edc948", "h", peer=True),
+    Backend("numexpr", "kernels.backends.peers.numexpr_vm", "numexpr", False, "#a0cbe8", "<", peer=True),
+    Backend("tensorflow", "kernels.backends.peers.tensorflow_cpu", "TensorFlow", False, "#8cd17d", ">", peer=True),
 )
 
 #: name -> Backend
 BACKENDS: Mapping[str, Backend] = MappingProxyType({backend.name: backend for backend in _BACKENDS})
+#: This project's own, which the promises are about, and the libraries that it is compared with.
+OWN: Mapping[str, Backend] = MappingProxyType({name: b for name, b in BACKENDS.items() if not b.peer})
+PEERS: Mapping[str, Backend] = MappingProxyType({name: b for name, b in BACKENDS.items() if b.peer})
 
 
 def find(name: str) -> tuple[Backend, str | None]:
@@ -92,7 +103,13 @@ def available(name: str) -> tuple[Backend, str | None]:
 def bind(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
     """The bare kernel for prepared arrays: what is timed, without the input rules around it."""
     found, variant = available(backend)
+    _refuse_class(found, accuracy)
     return found.module.bind(record, form, dtype, accuracy, variant)
+
+
+def _refuse_class(backend: Backend, accuracy: str) -> None:
+    if backend.peer and accuracy != "fast":
+        raise ValueError(f"{backend.name} has one accuracy class, its own: accuracy must be 'fast', given {accuracy!r}")
 
 
 def contestant(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
@@ -112,14 +129,22 @@ def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
 
     ``name`` is a name or alias of ``ACTIVATIONS``; ``backend`` one of ``BACKENDS``, after a colon a variant;
     ``accuracy`` is "fast" (float32 computed in float32) or "accurate" (float32 computed in float64 and rounded once).
+    Peers such as "torch" lack some forms, which then say why.
+
     KeyError for an unknown name, ValueError for an unknown accuracy, BackendUnavailable where the backend can't run
     here."""
     if accuracy not in ACCURACIES:
         raise ValueError(f"unknown accuracy {accuracy!r}; accepted are: {', '.join(ACCURACIES)}")
     record = lookup(name)
-    find(backend)
+    _refuse_class(find(backend)[0], accuracy)
     with _lock:
         return _function(record.name, backend, accuracy)
+
+
+def absence(record: Activation, form: str, backend: str) -> str | None:
+    """None, or why a backend lacks a form that the function has: only peers do."""
+    found, _ = find(backend)
+    return found.module.absent(record, form) if found.peer else None
 
 
 #: Two threads that ask at once get the same object.
@@ -147,13 +172,18 @@ def _function(name: str, backend_name: str, accuracy: str) -> Any:
         return backend.module.bind(record, form, dtype, accuracy, variant)
 
     wrap = getattr(backend.module, "wrap", lambda form, *_: form)
+    absent = {form: absence(record, form, backend_name) for form in record.forms}
     forms = {}
     for form in record.forms:
+        if absent[form]:
+            continue
         general = form_class(record, form)(record, form, kernel_for, origin)
         forms[form] = _documented(wrap(general, record, form, accuracy, variant), general)
-    function = forms.pop("value")
+    function = forms.pop("value", None)
+    if function is None:
+        raise BackendUnavailable(absent["value"])
     for form in FORMS[1:]:
-        setattr(function, form, forms.get(form) or Missing(record, form))
+        setattr(function, form, forms.get(form) or Missing(record, form, absent.get(form)))
     return function
 
 

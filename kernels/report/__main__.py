@@ -14,6 +14,8 @@ from kernels.report import rows
 
 INSTALL = 'pip install "activation-kernels[report]"'
 DONE, USAGE, INTERRUPTED = 0, 2, 130
+#: Where a terminal is narrower, lines of the table run on.
+TABLE_WIDTH = 110
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--activations", type=_names, default=(), metavar="A,B", help="only these, by name or alias")
     found.add_argument(
         "--backends", type=_names, default=(), metavar="A,B", help="only these, for example numpy,cython:x86-64-v3"
+    )
+    found.add_argument(
+        "--peers",
+        type=_names,
+        default=(),
+        metavar="A,B",
+        help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
     )
     found.set_defaults(scope="default")
     return found
@@ -64,8 +73,14 @@ def measure(given: argparse.Namespace) -> int:
     from kernels.report import plan, run
 
     console = Console()
+    if given.peers and given.backends:
+        return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
+    scope = plan.SCOPES[given.scope]
     try:
-        made = plan.make(plan.SCOPES[given.scope], given.activations, given.backends)
+        if given.peers:
+            made = plan.make_race(scope, given.peers, given.activations)
+        else:
+            made = plan.make(scope, given.activations, given.backends)
     except (KeyError, BackendUnavailable) as error:
         return _fail(error.args[0])
     going = run.start(made, given.output / "results", given.fresh)
@@ -81,6 +96,8 @@ def measure(given: argparse.Namespace) -> int:
             soft_wrap=True,
         )
         return INTERRUPTED
+    if given.peers:
+        show_race(console, going.results.path)
     return DONE
 
 
@@ -127,31 +144,60 @@ def _measure(console, going) -> None:
         going.measure(advance)
 
 
+def show_race(console, path: Path) -> None:
+    """Every cell with the fastest of the others, what was lost, and the sum of it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kernels.report.race import Race, digits, label, loss, summary
+
+    race = Race(rows.read(path)[0])
+    table = Table("function", "n", "fastest other", "its time / ours", "quartiles", "")
+    for heat in race.heats:
+        style = {"win": None, "tie": "yellow", "loss": "red"}[heat.verdict]
+        cells = label(heat.line), f"{heat.n:,}", heat.rival, digits(heat.ratio[1]), heat.quartiles, heat.verdict
+        table.add_row(*cells, style=style)
+    Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    for heat in race.lost:
+        console.print(f"lost: {loss(heat)}", highlight=False, markup=False, soft_wrap=True)
+    for row in race.not_timed:
+        what = label((row["activation"], row["form"], row["dtype"], row["allocate"]))
+        text = f"{row['status']}: {row['backend']}, {what}, {row['n']:,}: {row['reason']}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{summary(race.heats)}.", highlight=False, soft_wrap=True)
+
+
 # ---------------------------------------------------------------- drawing
 def draw(folder: Path) -> int:
-    """Charts and page from the newest results."""
-    path = rows.newest(folder / "results")
-    if path is None:
+    """Charts and page from the newest results, and from the newest race with other libraries."""
+    newest = [rows.newest(folder / "results"), rows.newest(folder / "results", f"{rows.PEERS_PLAN}*")]
+    paths = [path for path in newest if path is not None]
+    if not paths:
         return _fail(f"there are no results in {folder / 'results'}; measure first: python -m kernels.report")
-    found, problems = rows.read(path)
+    read = {path: rows.read(path) for path in paths}
+    problems = [problem for _, mine in read.values() for problem in mine]
     for problem in problems:
         print(problem, file=sys.stderr)
-    if rows.header(found) is None:
-        return _fail(f"{path} has no readable run row at its start; measure again: python -m kernels.report --fresh")
+    for path, (found, _) in read.items():
+        if rows.header(found) is None:
+            return _fail(f"{path} has no readable run row at its start; measure again, with --fresh")
     try:
         from kernels.report import charts, page
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     from kernels.report.findings import Findings
+    from kernels.report.race import Race
 
-    findings = Findings(found)
+    found, raced = (read[path][0] if path else None for path in newest)
+    # Without a run of its own the page has the race alone.
+    findings = Findings(found or [row for row in raced if row["kind"] != "measurement"])
     drawn = charts.draw_all(findings)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
-    target.write_text(page.render(findings, drawn, problems), encoding="utf-8")
-    print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {path}: the rows.")
+    target.write_text(page.render(findings, drawn, problems, raced and Race(raced)), encoding="utf-8")
+    print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE
 
 

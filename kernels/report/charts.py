@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, power, slope_form
 from kernels.report.rows import Row
 
 #: Stands for the page's text colour.
@@ -166,14 +166,6 @@ def _finish(figure: Figure, axes: Axes, suffix: str = "") -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{suffix}" if y < 1e4 else power(y) + suffix))
     figure.legend(loc="outside lower center", ncols=3, handlelength=1.8, columnspacing=1.2)
     return figure
-
-
-def power(n: float) -> str:
-    """10000 -> 10⁴, small numbers as they are."""
-    digits = len(f"{n:.0f}") - 1
-    if n < 1000 or n != 10**digits:
-        return f"{n:g}"
-    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(digits))
 
 
 def _split(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:

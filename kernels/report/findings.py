@@ -188,3 +188,11 @@ def condition(row: Row) -> str:
         "" if row["threads"] is None else f"threads: {row['threads']}",
     ]
     return ", ".join(filter(None, words)) or "as in the sweep"
+
+
+def power(n: float) -> str:
+    """10000 -> 10⁴, small numbers as they are."""
+    digits = len(f"{n:.0f}") - 1
+    if n < 1000 or n != 10**digits:
+        return f"{n:g}"
+    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(digits))

@@ -9,7 +9,7 @@ from string import Template
 
 from kernels.activations import Activation
 from kernels.report import rows
-from kernels.report.charts import INK, TIMES, compact, power, visible
+from kernels.report.charts import INK, TIMES, compact, visible
 from kernels.report.findings import (
     BANDS,
     BASELINE,
@@ -22,9 +22,12 @@ from kernels.report.findings import (
     level_with_best,
     losses,
     mean_factor,
+    power,
     slope_form,
     wins,
 )
+from kernels.report.race import Heat, Race, digits, loss, summary
+from kernels.report.race import label as race_label
 from kernels.report.rows import Row
 
 #: Stands where nothing was measured.
@@ -35,8 +38,10 @@ NAMED_LOSSES = 8
 BUSY = 0.1
 
 
-def render(findings: Findings, charts: Mapping[str, str], problems: Sequence[str] = ()) -> str:
-    """The page; ``problems`` are lines of the results that could not be read."""
+def render(
+    findings: Findings, charts: Mapping[str, str], problems: Sequence[str] = (), race: Race | None = None
+) -> str:
+    """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries."""
     template = Template(resources.files("kernels.report").joinpath("page.html").read_text(encoding="utf-8"))
     parts: dict[str, Callable[[Findings], str]] = {
         "answer": answer,
@@ -51,6 +56,7 @@ def render(findings: Findings, charts: Mapping[str, str], problems: Sequence[str
         "compilation": compilation,
     }
     filled = {name: part(findings) for name, part in parts.items()}
+    filled["peers"] = peers(race)
     filled["crossover"] = figure(charts, "crossover", "wide")
     filled["activations"] = "\n".join(activation(findings, record, charts) for record in findings.activations)
     filled["skipped"] = skipped(findings, problems)
@@ -86,13 +92,13 @@ def facts_list(known: Mapping[str, object]) -> str:
     return "<dl>" + "".join(lines) + "</dl>"
 
 
-def title(findings: Findings, name: str) -> str:
+def title(findings: Findings | Race, name: str) -> str:
     base, _, variant = name.partition(":")
     found = findings.header["backends"][base]["title"]
     return escape(f"{found}, {variant}" if variant else found)
 
 
-def dotted(findings: Findings, name: str) -> str:
+def dotted(findings: Findings | Race, name: str) -> str:
     color = visible(findings.header["backends"][name.partition(":")[0]]["color"]).replace(INK, "currentColor")
     return f'<span class="dot" style="background:{color}"></span>{title(findings, name)}'
 
@@ -177,6 +183,7 @@ def warning(findings: Findings) -> str:
 
 def contents(findings: Findings) -> str:
     places = {"winners": "Winners", "losses": "Losses", "machine": "Machine", "crossover": "Crossover map"}
+    places["peers"] = "Other libraries"
     places |= {record.name: record.name for record in findings.activations}
     places |= {"accuracy": "Accuracy", "compilation": "Compilation", "left-out": "Not measured", "how": "Method"}
     return "".join(f'<a href="#{escape(place)}">{escape(text)}</a>' for place, text in places.items())
@@ -373,6 +380,40 @@ def _what(row: Row) -> str:
     other = condition(row)
     extra = "" if other == "as in the sweep" else f" ({other})"
     return f"{row['activation']}, {row['form']}, {row['backend']}, {power(row['n'])}{extra}"
+
+
+# ---------------------------------------------------------------- other libraries
+def peers(race: Race | None) -> str:
+    """kernels.fastest against the fastest of the others, cell by cell, and every cell that it loses."""
+    if race is None or not race.heats:
+        return paragraph("Not measured. To measure it: <code>python -m kernels.report --peers all</code>.")
+    body = [
+        [escape(race_label(line)), *(_heat(race, heats.get(n)) for n in race.sizes)]
+        for line, heats in race.lines.items()
+    ]
+    facts = race.header["facts"]
+    measured = {
+        "measured": f"{race.header['started']}, commit {race.header['commit'] or 'unknown'}, {facts['cpu']}",
+        "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "not there": "; ".join(f"{name}: {why}" for name, why in race.header["left_out"].items()),
+        "not timed": _counted(race.not_timed) if race.not_timed else "",
+    }
+    lost_cells = "".join(f"<li>{escape(loss(heat))}</li>" for heat in race.lost)
+    return "\n".join(
+        [
+            paragraph(f"{escape(summary(race.heats))}.", "answer"),
+            facts_list(measured),
+            f"<h3>Lost cells, the worst first</h3><ul>{lost_cells}</ul>" if lost_cells else "",
+            table(["function", *map(power, race.sizes)], body),
+        ]
+    )
+
+
+def _heat(race: Race, heat: Heat | None) -> str:
+    if heat is None:
+        return DASH
+    sign = {"win": "", "tie": "≈ ", "loss": "✗ "}[heat.verdict]
+    return f"{sign}{dotted(race, heat.rival)} {digits(heat.ratio[1])}{TIMES}<small>{heat.quartiles}</small>"
 
 
 # ---------------------------------------------------------------- method

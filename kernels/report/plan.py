@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import numpy as np
+
 from kernels.activations import RECORDS, Activation, lookup
-from kernels.backends import BACKENDS, available, find
+from kernels.backends import OWN, PEERS, BackendUnavailable, available, find
 from kernels.measure import DATA, FORMS, Case
-from kernels.report.findings import slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, slope_form
+from kernels.report.rows import PEERS_PLAN
 
 #: The size at which data sets are compared: every array stays in the second-level cache.
 IN_CACHE = 10_000
@@ -18,6 +21,10 @@ IN_CACHE = 10_000
 SECOND_TEXT_TO = 10_000
 #: Seconds outside the timed cases: start, compilation, training, drawing.
 FIXED_SECONDS = 25.0
+#: Seconds for importing other libraries, and for what they compile.
+LIBRARIES = 15.0
+#: From this size on peers are also compared with ``out=``, where they have that: below it a call's overhead decides.
+OUT_FROM = 10**5
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,12 @@ class Plan:
     cases: tuple[Case, ...]
     #: backend -> why it is not among the contestants
     left_out: dict[str, str]
+    #: A race with other libraries, rather than between this project's backends.
+    race: bool = False
 
     @property
     def name(self) -> str:
-        return self.scope.name
+        return f"{PEERS_PLAN}{self.scope.name}" if self.race else self.scope.name
 
     @property
     def fingerprint(self) -> str:
@@ -60,7 +69,8 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        return FIXED_SECONDS + len(self.cases) * self.scope.seconds_per_case
+        extra = LIBRARIES if self.race else 0.0
+        return FIXED_SECONDS + extra + len(self.cases) * self.scope.seconds_per_case
 
     def groups(self) -> Iterator[tuple[Case, ...]]:
         """The cases that are compared with each other, and so are timed in turns."""
@@ -70,8 +80,7 @@ class Plan:
 
 def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = ()) -> Plan:
     """The plan of a scope; activations and backends by name, none for all."""
-    names = {lookup(name).name for name in activations}
-    records = [record for record in RECORDS if not names or record.name in names]
+    records = _records(activations)
     chosen, left_out = _contestants(backends)
     groups = [*_sweep(scope, records)]
     if scope.everything:
@@ -80,15 +89,66 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
     return Plan(scope, tuple(dict.fromkeys(cases)), left_out)
 
 
+def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = ()) -> Plan:
+    """kernels.fastest and NumPy against peers, by name, or "all" for those installed."""
+    chosen, left_out = _rivals(peers)
+    groups = [*_race(scope, _records(activations))]
+    cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
+    return Plan(scope, tuple(cases), left_out, race=True)
+
+
+def _records(activations: Sequence[str]) -> list[Activation]:
+    names = {lookup(name).name for name in activations}
+    return [record for record in RECORDS if not names or record.name in names]
+
+
+def _rivals(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """(contestants of a race, peers left out and why); a peer that was named has to be there."""
+    everyone = "all" in asked
+    for name in asked:
+        if name not in PEERS and name != "all":
+            raise KeyError(f"unknown peer {name!r}; known are: all, {', '.join(PEERS)}")
+        if name != "all":
+            available(name)
+    left_out = {name: reason for name, peer in PEERS.items() if (reason := peer.reason()) is not None}
+    chosen = [name for name in PEERS if name not in left_out and (everyone or name in asked)]
+    if not chosen:
+        raise BackendUnavailable(f"no peer can run here: {'; '.join(left_out.values())}")
+    others = {} if everyone else {name: "not asked for" for name in PEERS if name not in asked}
+    return [DISPATCHER, BASELINE, *chosen], left_out | others
+
+
+def _race(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+    """A new output each call, which is what every library has; long values with ``out=`` as well."""
+    for record in records:
+        for dtype in ("float32", "float64"):
+            for form in FORMS:
+                if form in record.forms:
+                    for n in scope.sizes:
+                        yield Case(record.name, form, "", dtype, n, allocate=True)
+                        if form == "value" and n >= OUT_FROM:
+                            yield Case(record.name, form, "", dtype, n)
+
+
+def _races(name: str, case: Case) -> bool:
+    if name not in PEERS:
+        return True
+    module = PEERS[name].module
+    if module.absent(case.record, case.form, getattr(np, case.dtype)):
+        return False
+    return case.allocate or module.takes_out(case.record, case.form)
+
+
 def _contestants(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """(backends as kernels.get takes them, those left out and why)."""
     if asked:
         for name in asked:
-            available(name)
-        return list(asked), {name: "not asked for" for name in BACKENDS if name not in {find(a)[0].name for a in asked}}
-    left_out = {name: reason for name, backend in BACKENDS.items() if (reason := backend.reason()) is not None}
+            if available(name)[0].peer:
+                raise KeyError(f"{name} is a peer: --peers {name}")
+        return list(asked), {name: "not asked for" for name in OWN if name not in {find(a)[0].name for a in asked}}
+    left_out = {name: reason for name, backend in OWN.items() if (reason := backend.reason()) is not None}
     chosen = []
-    for name, backend in BACKENDS.items():
+    for name, backend in OWN.items():
         if name not in left_out:
             texts = () if backend.compiled else backend.variants()
             chosen += [name, *(f"{name}:{text}" for text in texts)]

@@ -14,6 +14,8 @@ from typing import Any
 Row = dict[str, Any]
 
 FORMAT = 1
+#: How the names of races with other libraries begin, and so the names of their files.
+PEERS_PLAN = "peers-"
 
 #: What a measurement is of: the fields of ``measure.Case``.
 CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads")
@@ -111,8 +113,11 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
 
 
 def newest(folder: Path, plan: str | None = None) -> Path | None:
-    """The latest file of results, of one plan where it is given: names end with the time of their start."""
-    found = folder.glob(f"{plan or '*'}-*.jsonl")
+    """The latest file of results, of one plan where it is given: names end with the time of their start.
+
+    A race with other libraries is not the latest of all: its plan is asked for.
+    """
+    found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(PEERS_PLAN)]
     return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
 
 

@@ -16,6 +16,7 @@ from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, find, numpy_vector
 from kernels.measure import Case, Prepared, Timing
 from kernels.report import rows
+from kernels.report.findings import DISPATCHER
 from kernels.report.plan import Plan
 from kernels.report.rows import Results, Row
 
@@ -47,7 +48,7 @@ class Run:
         self.ceilings = {(row["bytes"], row["threads"]): row["gb_per_s"] for row in rows.of_kind(self.done, "ceiling")}
         self.sizes = {case.n for case in self.plan.cases}
         head = rows.header(self.done)
-        self.about = {"machine": head["machine"], "commit": head["commit"], "peer": False, "busy_elsewhere": None}
+        self.about = {"machine": head["machine"], "commit": head["commit"], "busy_elsewhere": None}
         self.level = head["facts"]["level"]
 
     @property
@@ -91,8 +92,10 @@ class Run:
             elsewhere = measure.Elsewhere()
             timings = measure.sample(prepared, budget, self.rng)
             self.about["busy_elsewhere"] = elsewhere.cores()
-            for one, timing in zip(prepared, timings, strict=True):
-                self._append_timing(one, timing, ceiling)
+            pairs = list(zip(prepared, timings, strict=True))
+            ours = {one.case.data: timing for one, timing in pairs if one.case.backend == DISPATCHER}
+            for one, timing in pairs:
+                self._append_timing(one, timing, ceiling, ours.get(one.case.data))
 
     def _too_much(self, case: Case) -> str | None:
         """Why a case is not measured, by the time of the size below it and by the memory it needs."""
@@ -127,7 +130,7 @@ class Run:
             )
         return self.ceilings[key]
 
-    def _append_timing(self, prepared: Prepared, timing: Timing, ceiling: float) -> None:
+    def _append_timing(self, prepared: Prepared, timing: Timing, ceiling: float, ours: Timing | None) -> None:
         case = prepared.case
         speed = case.bytes / timing.median * 1e-9
         error = measure.ulp(prepared)
@@ -143,6 +146,7 @@ class Run:
             "share_of_ceiling": speed / ceiling,
             "ulp": None if wrong else error,
             "compile_seconds": max(prepared.first_seconds - timing.median, 0.0),
+            "times_fastest": measure.ratio(timing, ours) if ours else None,
         }
         reason = "the result is not a number, or infinite, where it should not be" if wrong else None
         self._append(case, "wrong" if wrong else "ok", reason, measured)
@@ -151,7 +155,8 @@ class Run:
         measured = measured or dict.fromkeys(rows.MEASURED)
         backend, variant = find(case.backend)
         level = (variant or self.level) if backend.compiled else None
-        row = {"kind": "measurement", **asdict(case), **measured, "level": level, "load": machine.load()}
+        about = {"level": level, "peer": backend.peer, "load": machine.load()}
+        row = {"kind": "measurement", **asdict(case), **measured, **about}
         self.results.append({**row, **self.about, "status": status, "reason": reason})
         self.measured.add(case)
         self.seconds[case] = measured["seconds_q1"]

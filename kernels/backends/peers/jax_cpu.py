@@ -1,0 +1,94 @@
+"""JAX on the CPU: ``jax.nn`` under ``jax.jit``, derivatives by its own forward and reverse mode."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation
+from kernels.backends import peers
+
+FORMS = ("value", "derivative", "backward", "value_and_derivative")
+
+reason = functools.partial(peers.missing, "JAX", "jax", "jax")
+variants = peers.variants
+bind = functools.partial(peers.bind, __name__)
+takes_out = peers.without_out
+
+
+def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    return None if form in FORMS else f"JAX has no {form}: its reverse mode starts from the input; use backward"
+
+
+@functools.cache
+def library() -> Any:
+    """JAX, started with as many threads as are allowed now: XLA's pool can't be changed afterwards."""
+    os.environ.setdefault("NPROC", str(threads.get_num_threads()))
+    import jax
+
+    jax.local_devices(backend="cpu")
+    return jax
+
+
+def fixed_threads() -> int:
+    library()
+    return int(os.environ["NPROC"])
+
+
+def to_own(array: np.ndarray) -> Any:
+    jax = library()
+    return jax.device_put(array, jax.local_devices(backend="cpu")[0])
+
+
+to_numpy = np.asarray
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """float64 holds inside, and nowhere else."""
+    jax = library()
+    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+        yield
+
+
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
+    jax = library()
+    value = _value(record.name, *params)
+    compiled = jax.jit(
+        {
+            "value": value,
+            "derivative": lambda x: _along_ones(value, x)[1],
+            "value_and_derivative": lambda x: _along_ones(value, x),
+            "backward": lambda g, x: jax.vjp(value, x)[1](g)[0],
+        }[form]
+    )
+    if form == "value_and_derivative":
+        return lambda x: jax.block_until_ready(compiled(x))
+    return lambda *arrays: compiled(*arrays).block_until_ready()
+
+
+def _along_ones(value: Callable, x: Any) -> tuple:
+    """(value, derivative) of an elementwise function, by forward mode."""
+    jax = library()
+    return jax.jvp(value, (x,), (jax.numpy.ones_like(x),))
+
+
+def _value(name: str, parameter: float = 1.0) -> Callable:
+    nn = library().nn
+    return {
+        "relu": nn.relu,
+        "leaky_relu": lambda x: nn.leaky_relu(x, parameter),
+        "prelu": lambda x: nn.leaky_relu(x, parameter),
+        "elu": lambda x: nn.elu(x, parameter),
+        "selu": nn.selu,
+        "sigmoid": nn.sigmoid,
+        "tanh": library().numpy.tanh,
+        "swish": nn.silu if parameter == 1 else lambda x: x * nn.sigmoid(parameter * x),
+        "softmax": nn.softmax,
+    }[name]

@@ -1,0 +1,109 @@
+"""numexpr: one expression a form, compiled once for its virtual machine.
+
+Constants are whole numbers or arguments: a literal 0.5 would turn float32 into float64.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation
+from kernels.backends import peers
+
+SELU_SCALE = 1.0507009873554804934
+SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+
+#: In x and the parameter p; selu's two constants are p and q.
+VALUE = {
+    "relu": "where(x <= 0, 0, x)",
+    "leaky_relu": "where(x > 0, x, p * x)",
+    "prelu": "where(x > 0, x, p * x)",
+    "elu": "where(x > 0, x, p * expm1(x))",
+    "selu": "where(x > 0, p * x, q * expm1(x))",
+    "sigmoid": "1 / (1 + exp(-x))",
+    "tanh": "tanh(x)",
+    "swish": "x / (1 + exp(-p * x))",
+}
+DERIVATIVE = {
+    "relu": "where(x > 0, one, 0)",
+    "leaky_relu": "where(x > 0, 1, p)",
+    "prelu": "where(x > 0, 1, p)",
+    "elu": "where(x > 0, 1, p * exp(x))",
+    "selu": "where(x > 0, p, q * exp(x))",
+    "sigmoid": "exp(-abs(x)) / (1 + exp(-abs(x))) ** 2",
+    "tanh": "1 - tanh(x) ** 2",
+    "swish": "(1 + p * x / (1 + exp(p * x))) / (1 + exp(-p * x))",
+}
+#: In the output, which is called x here, too.
+FROM_OUTPUT = {
+    "relu": DERIVATIVE["relu"],
+    "leaky_relu": DERIVATIVE["leaky_relu"],
+    "elu": "where(x > 0, 1, x + p)",
+    "selu": "where(x > 0, p, x + q)",
+    "sigmoid": "x * (1 - x)",
+    "tanh": "1 - x ** 2",
+}
+EXPRESSIONS = {"value": VALUE, "derivative": DERIVATIVE, "backward": DERIVATIVE, "backward_from_output": FROM_OUTPUT}
+
+reason = functools.partial(peers.missing, "numexpr", "numexpr", "numexpr")
+variants = peers.variants
+bind = functools.partial(peers.bind, __name__)
+fixed_threads = peers.adjustable
+to_numpy = np.asarray
+
+
+def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if not record.elementwise:
+        return f"numexpr has no {record.name}: an expression can't hold a sum over a row"
+    return None if form in EXPRESSIONS else f"numexpr has no {form}: an expression gives one array"
+
+
+def takes_out(record: Activation, form: str) -> bool:
+    return True
+
+
+def to_own(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    import numexpr
+
+    before, count = numexpr.get_num_threads(), threads.get_num_threads()
+    # Setting them starts threads anew.
+    if count != before:
+        numexpr.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            numexpr.set_num_threads(before)
+
+
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
+    text = EXPRESSIONS[form][record.name]
+    if not form.startswith("backward"):
+        return _compiled(text, ("x",), record.name, dtype, params)
+    text = text.replace("one", "g") if record.name == "relu" else f"g * ({text})"
+    return _compiled(text, ("g", "x"), record.name, dtype, params)
+
+
+def _compiled(text: str, arrays: tuple[str, ...], name: str, dtype: type, params: tuple) -> Callable:
+    import numexpr
+
+    given = (SELU_SCALE, SELU_SCALE_ALPHA) if name == "selu" else params
+    constants = {n: dtype(p) for n, p in zip("pq", given, strict=False)} | {"one": dtype(1)}
+    used = {n: constant for n, constant in constants.items() if n in numexpr.necompiler.getExprNames(text, {})[0]}
+    # numexpr's name for float32 is ``float``.
+    kind = float if dtype is np.float32 else np.double
+    compiled = functools.partial(numexpr.NumExpr(text, [(n, kind) for n in (*arrays, *used)]), ex_uses_vml=False)
+    if not used:
+        return compiled
+    values = tuple(used.values())
+    return lambda *data, out=None: compiled(*data, *values, out=out)

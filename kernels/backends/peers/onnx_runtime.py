@@ -1,0 +1,112 @@
+"""ONNX Runtime on the CPU: for each function a model of one operator, built in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation
+from kernels.backends import peers
+
+#: Version of the operators; the first with a float64 LeakyRelu is 16.
+OPSET, IR = 17, 8
+#: Without a float64 kernel, or with attributes that are float32 whatever the data are.
+FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "swish")
+
+variants = peers.variants
+bind = functools.partial(peers.bind, __name__)
+fixed_threads = peers.adjustable
+running = contextlib.nullcontext
+
+
+def reason() -> str | None:
+    """It needs the runtime, and ``onnx`` to build the models with."""
+    return peers.missing("ONNX Runtime", "onnxruntime", "onnxruntime onnx") or peers.missing(
+        "ONNX, which builds the models for ONNX Runtime,", "onnx", "onnx"
+    )
+
+
+def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if form != "value":
+        return f"ONNX Runtime has no {form}: it is for inference"
+    if dtype is np.float64 and record.name in FLOAT32_ONLY:
+        return f"ONNX Runtime has no {record.name} in float64: no kernel, or its attributes are float32"
+    return None
+
+
+def takes_out(record: Activation, form: str) -> bool:
+    return True
+
+
+def to_own(array: np.ndarray) -> Any:
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    return array.numpy()
+
+
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
+    session = _session(record.name, dtype, params, threads.get_num_threads())
+
+    def bound(x, out):
+        binding = session.io_binding()
+        binding.bind_ortvalue_input("x", x)
+        binding.bind_ortvalue_output("y", out)
+        session.run_with_iobinding(binding)
+        return out
+
+    return bound if into else lambda x: session.run_with_ort_values(None, {"x": x})[0]
+
+
+def _session(name: str, dtype: type, params: tuple, count: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = count
+    options.inter_op_num_threads = 1
+    # Each session has threads of its own, which would spin into the next contestant's time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(_model(name, dtype, params), options, providers=["CPUExecutionProvider"])
+
+
+def _model(name: str, dtype: type, params: tuple) -> bytes:
+    from onnx import helper, numpy_helper
+
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = _nodes(name, *params)
+    used = any("p" in node.input for node in nodes)
+    constants = [numpy_helper.from_array(np.array(params, dtype), "p")] if used else []
+    x, y = (helper.make_tensor_value_info(one, kind, None) for one in "xy")
+    graph = helper.make_graph(nodes, name, [x], [y], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    return model.SerializeToString()
+
+
+def _nodes(name: str, parameter: float = 1.0) -> list:
+    from onnx import helper
+
+    node = functools.partial(helper.make_node, inputs=["x"], outputs=["y"])
+    product = functools.partial(helper.make_node, "Mul")
+    gate = functools.partial(helper.make_node, "Sigmoid", outputs=["s"])
+    return {
+        "relu": [node("Relu")],
+        "leaky_relu": [node("LeakyRelu", alpha=parameter)],
+        "prelu": [helper.make_node("PRelu", ["x", "p"], ["y"])],
+        "elu": [node("Elu", alpha=parameter)],
+        # The operator's defaults are these constants in float32.
+        "selu": [node("Selu")],
+        "sigmoid": [node("Sigmoid")],
+        "tanh": [node("Tanh")],
+        "swish": [gate(["x"]), product(["x", "s"], ["y"])]
+        if parameter == 1
+        else [product(["x", "p"], ["t"]), gate(["t"]), product(["x", "s"], ["y"])],
+        "softmax": [node("Softmax", axis=-1)],
+    }[name]

@@ -1,0 +1,153 @@
+"""PyTorch: the functions of ``torch`` and ``torch.nn.functional``, and the operators that its autograd calls."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from kernels import threads
+from kernels.activations import Activation
+from kernels.backends import peers
+
+FORMS = ("value", "backward", "backward_from_output")
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
+
+reason = functools.partial(peers.missing, "PyTorch", "torch", "torch")
+variants = peers.variants
+bind = functools.partial(peers.bind, __name__)
+fixed_threads = peers.adjustable
+
+
+def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if form in FORMS:
+        return None
+    return f"PyTorch has no {form} of its own: its autograd gives the product with a gradient, which is backward"
+
+
+def takes_out(record: Activation, form: str) -> bool:
+    return form == "value" and record.name not in ("selu", "prelu")
+
+
+def to_own(array: np.ndarray) -> Any:
+    import torch
+
+    # Memory that can't be written would raise a warning.
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    return array.numpy()
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    import torch
+
+    before, count = torch.get_num_threads(), threads.get_num_threads()
+    with torch.inference_mode():
+        if count != before:
+            torch.set_num_threads(count)
+        try:
+            yield
+        finally:
+            if count != before:
+                torch.set_num_threads(before)
+
+
+def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
+    make = {"value": _value, "backward": _backward, "backward_from_output": _backward_from_output}[form]
+    return (_value_into if into else make)(record.name, dtype, *params)
+
+
+def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+    import torch
+    from torch.nn import functional
+
+    return {
+        "relu": torch.relu,
+        "leaky_relu": functools.partial(functional.leaky_relu, negative_slope=parameter),
+        "prelu": functools.partial(torch.prelu, weight=torch.full((1,), parameter, dtype=_dtype(dtype))),
+        "elu": functools.partial(functional.elu, alpha=parameter),
+        "selu": torch.selu,
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "swish": functional.silu if parameter == 1 else lambda x: x * torch.sigmoid(parameter * x),
+        "softmax": functools.partial(torch.softmax, dim=-1),
+    }[name]
+
+
+def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+    """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
+    import torch
+
+    def gated(x, out):
+        return torch.mul(x, torch.sigmoid(parameter * x), out=out)
+
+    aten = torch.ops.aten
+    return {
+        "relu": aten.relu.out,
+        "leaky_relu": lambda x, out: aten.leaky_relu.out(x, parameter, out=out),
+        "elu": lambda x, out: aten.elu.out(x, parameter, out=out),
+        "sigmoid": torch.sigmoid,
+        "tanh": torch.tanh,
+        "swish": aten.silu.out if parameter == 1 else gated,
+        "softmax": functools.partial(torch.softmax, dim=-1),
+    }[name]
+
+
+def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+    import torch
+
+    aten = torch.ops.aten
+    from_output = {n: _backward_from_output(n, dtype) for n in ("sigmoid", "tanh", "softmax")}
+    softmax = functools.partial(torch.softmax, dim=-1)
+    leaky = aten.leaky_relu_backward.default
+    elu = aten.elu_backward.default
+    return {
+        "relu": lambda g, x: aten.threshold_backward.default(g, x, 0),
+        "leaky_relu": lambda g, x: leaky(g, x, parameter, False),
+        # prelu's own operator computes the gradient of the weight, too.
+        "prelu": lambda g, x: leaky(g, x, parameter, False),
+        "elu": lambda g, x: elu(g, parameter, 1, 1, False, x),
+        "selu": lambda g, x: elu(g, SELU_ALPHA, SELU_SCALE, 1, False, x),
+        "sigmoid": lambda g, x: from_output["sigmoid"](g, torch.sigmoid(x)),
+        "tanh": lambda g, x: from_output["tanh"](g, torch.tanh(x)),
+        "swish": aten.silu_backward.default if parameter == 1 else _gated_backward(parameter),
+        "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
+    }[name]
+
+
+def _gated_backward(beta: float) -> Callable:
+    import torch
+
+    def backward(g, x):
+        # silu of t = beta x has this function's derivative.
+        return torch.ops.aten.silu_backward.default(g, beta * x)
+
+    return backward
+
+
+def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+    import torch
+
+    aten = torch.ops.aten
+    elu = aten.elu_backward.default
+    return {
+        "relu": lambda g, y: aten.threshold_backward.default(g, y, 0),
+        "leaky_relu": lambda g, y: aten.leaky_relu_backward.default(g, y, parameter, True),
+        "elu": lambda g, y: elu(g, parameter, 1, 1, True, y),
+        "selu": lambda g, y: elu(g, SELU_ALPHA, SELU_SCALE, 1, True, y),
+        "sigmoid": aten.sigmoid_backward.default,
+        "tanh": aten.tanh_backward.default,
+        "softmax": lambda g, y: aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
+    }[name]
+
+
+def _dtype(dtype: type) -> Any:
+    import torch
+
+    return {np.float32: torch.float32, np.float64: torch.float64}[dtype]
