@@ -143,7 +143,7 @@ def test_peers_have_one_class(peer):
 @each_peer
 def test_parameter_arrays_are_refused(peer):
     with pytest.raises(TypeError, match="scalar parameters"):
-        kernels.get("prelu", peer)(np.ones((2, 3)), np.ones(3))
+        kernels.get("prelu", peer)(np.ones((2, 3), np.float32), np.ones(3, np.float32))
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -395,6 +395,7 @@ def peers(race: Race | None) -> str:
     measured = {
         "measured": f"{race.header['started']}, commit {race.header['commit'] or 'unknown'}, {facts['cpu']}",
         "versions": ", ".join(f"{name} {version}" for name, version in facts["versions"].items()),
+        "threads": f"{race.header.get('threads')}, OMP_WAIT_POLICY {race.header.get('wait_policy') or 'not set'}",
         "not there": "; ".join(f"{name}: {why}" for name, why in race.header["left_out"].items()),
         "not timed": _counted(race.not_timed) if race.not_timed else "",
     }

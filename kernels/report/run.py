@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -209,6 +210,7 @@ def _header(plan: Plan, began: datetime) -> Row:
         "commit": facts["commit"],
         "load": machine.load(),
         "threads": threads.get_num_threads(),
+        "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "backends": {
             b.name: {"title": b.title, "color": b.color, "marker": b.marker, "compiled": b.compiled}
             for b in BACKENDS.values()

@@ -42,6 +42,7 @@ def fixed_threads() -> int:
 
 
 def to_own(array: np.ndarray) -> Any:
+    """On the CPU, and what is computed from it stays there."""
     jax = library()
     return jax.device_put(array, jax.local_devices(backend="cpu")[0])
 
@@ -52,8 +53,7 @@ to_numpy = np.asarray
 @contextlib.contextmanager
 def running() -> Iterator[None]:
     """float64 holds inside, and nowhere else."""
-    jax = library()
-    with jax.enable_x64(True), jax.default_device(jax.local_devices(backend="cpu")[0]):
+    with library().enable_x64(True):
         yield
 
 

@@ -47,7 +47,11 @@ def configured() -> str:
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
-    return None if form == "value" else f"Keras has no {form}: gradients are those of the library that computes for it"
+    if form != "value":
+        return f"Keras has no {form}: gradients are those of the library that computes for it"
+    if dtype is np.float64 and configured() == "jax":
+        return f"Keras over JAX has no {record.name} in float64: where JAX's x64 is not on globally it computes float32"
+    return None
 
 
 def beneath() -> Any:
@@ -61,9 +65,16 @@ def fixed_threads() -> int | None:
 @contextlib.contextmanager
 def running() -> Iterator[None]:
     """Without the warning that a softmax of rows of one entry gives."""
-    with warnings.catch_warnings(), beneath().running():
+    with warnings.catch_warnings(), beneath().running(), _on_cpu():
         warnings.simplefilter("ignore", UserWarning)
         yield
+
+
+def _on_cpu() -> contextlib.AbstractContextManager:
+    """Keras would move PyTorch's arrays to a GPU."""
+    import keras
+
+    return keras.device("cpu") if configured() == "torch" else contextlib.nullcontext()
 
 
 def to_own(array: np.ndarray) -> Any:

@@ -16,11 +16,12 @@ from kernels.backends import peers
 #: Version of the operators; the first with a float64 LeakyRelu is 16.
 OPSET, IR = 17, 8
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
-FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "swish")
+FLOAT32_ONLY = ("leaky_relu", "elu", "selu")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
 fixed_threads = peers.adjustable
+to_numpy = np.asarray
 running = contextlib.nullcontext
 
 
@@ -43,27 +44,30 @@ def takes_out(record: Activation, form: str) -> bool:
     return True
 
 
-def to_own(array: np.ndarray) -> Any:
-    import onnxruntime
-
-    return onnxruntime.OrtValue.ortvalue_from_numpy(array)
-
-
-def to_numpy(array: Any) -> np.ndarray:
-    return array.numpy()
+def to_own(array: np.ndarray) -> np.ndarray:
+    return array
 
 
 def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -> Callable:
     session = _session(record.name, dtype, params, threads.get_num_threads())
+    return _bound(session) if into else lambda x: session.run(None, {"x": x})[0]
 
-    def bound(x, out):
-        binding = session.io_binding()
-        binding.bind_ortvalue_input("x", x)
-        binding.bind_ortvalue_output("y", out)
+
+def _bound(session: Any) -> Callable:
+    """The session's call into ``out``, bound to both arrays when they are first seen, as its user does."""
+    binding = session.io_binding()
+    held: tuple = (None, None)
+
+    def call(x, out):
+        nonlocal held
+        if x is not held[0] or out is not held[1]:
+            binding.bind_cpu_input("x", x)
+            binding.bind_output("y", "cpu", 0, out.dtype.type, out.shape, out.ctypes.data)
+            held = x, out
         session.run_with_iobinding(binding)
         return out
 
-    return bound if into else lambda x: session.run_with_ort_values(None, {"x": x})[0]
+    return call
 
 
 def _session(name: str, dtype: type, params: tuple, count: int) -> Any:

@@ -87,7 +87,8 @@ def _value(name: str, parameter: float = 1.0) -> Callable:
         "selu": nn.selu,
         "sigmoid": tf.sigmoid,
         "tanh": tf.tanh,
-        "swish": functools.partial(nn.silu, beta=parameter),
+        # nn.silu does the same, but makes a function with a gradient of its own at every call.
+        "swish": lambda x: x * tf.sigmoid(x if parameter == 1 else parameter * x),
         "softmax": nn.softmax,
     }[name]
 
