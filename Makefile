@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench verify ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench verify exhaustive ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree 
 
 verify: $(VENV)/installed-dev ## hold every backend to the others and to the mathematics
 	$(BIN)/python -m kernels.verify
+
+exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs through every form, about an hour on 2 cores; goes on where it was stopped
+	$(BIN)/python -m kernels.verify --exhaustive
 
 report-peers: $(VENV)/installed-numba,report,verify,peers ## race kernels.fastest against other libraries
 	$(BIN)/python -m kernels.report --peers all

@@ -24,6 +24,7 @@ from kernels import threads
 from kernels.activations import BOUND_OF, Activation, lookup
 from kernels.backends import available, contestant, cython_loops, numpy_vector
 from kernels.native import native
+from kernels.ulp import near_roots, ulp_of
 
 #: The forms that one call on prepared arrays computes; gradients of parameters and Jacobians are not timed.
 FORMS = ("value", "derivative", "backward", "backward_from_output", "value_and_derivative")
@@ -38,8 +39,6 @@ STABLE = 0.02
 FEWEST, STABLE_FROM, MOST = 3, 7, 60
 #: Results of this many elements are checked against the float64 formulas; for float64, against the oracle.
 CHECKED, CHECKED_BY_ORACLE = 100_000, 200
-#: Near a root of the derivative the error is counted in ulp(1).
-ROOT_RADIUS = 0.5
 
 
 @dataclass(frozen=True)
@@ -507,14 +506,11 @@ def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray) -> np
         return y * np.maximum(np.abs(g), np.abs(g * y).sum(axis=-1, keepdims=True))
     if not record.derivative_roots or form not in ("derivative", "backward"):
         return exact
-    near = np.any([np.abs(inputs[-1] - root) < ROOT_RADIUS for root in record.derivative_roots], axis=0)
+    near = near_roots(inputs[-1], record.derivative_roots)
     return np.where(near, inputs[0] if form == "backward" else 1.0, exact)
 
 
 def _largest(error: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> float:
-    info = np.finfo(dtype)
-    _, exponent = np.frexp(np.abs(scale))
-    exponent = np.where(scale == 0, info.minexp, np.maximum(exponent - 1, info.minexp))
-    errors = np.abs(error) / np.ldexp(1.0, exponent - info.nmant)
+    errors = np.abs(error) / ulp_of(scale, dtype.type)
     largest = float(errors.max(initial=0.0))
     return largest if math.isfinite(largest) else math.inf

@@ -16,11 +16,13 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from kernels.activations import BOUND_OF, RECORDS, Activation, Bounds, lookup
-from kernels.backends import BACKENDS, OWN, PEERS, Backend, BackendUnavailable, available, find, get
+from kernels.backends import ACCURACIES, BACKENDS, OWN, PEERS, Backend, BackendUnavailable, available, find, get
+from kernels.ulp import near_roots, ulp_errors, ulp_of
 
 DTYPES = (np.float32, np.float64)
 UNSIGNED = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
@@ -141,27 +143,6 @@ def bound_of(bounds: Bounds, backend: str, dtype: type, accuracy: str) -> float:
     return bounds.float32 if single else bounds.float64
 
 
-def ulp_of(reference: np.ndarray, dtype: type) -> np.ndarray:
-    """The unit in the last place of each reference value, subnormal range included."""
-    info = np.finfo(dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        exponent = np.floor(np.log2(np.abs(reference)))
-    exponent = np.clip(np.nan_to_num(exponent, neginf=info.minexp, posinf=info.maxexp), info.minexp, info.maxexp - 1)
-    return np.ldexp(1.0, (exponent - info.nmant).astype(int))
-
-
-def ulp_errors(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:
-    """Errors in ULP against a float64 reference; NaN is right only for NaN, infinity only where that overflows."""
-    info = np.finfo(dtype)
-    limit = float(info.max) * (1 + float(info.eps) / 4)
-    with np.errstate(invalid="ignore", over="ignore"):
-        error = np.abs(got.astype(np.float64) - reference) / ulp_of(reference, dtype)
-        overflow = np.isinf(got) & (np.abs(reference) >= limit) & ((got > 0) == (reference > 0))
-    error[overflow | (np.isnan(got) & np.isnan(reference))] = 0.0
-    error[np.isnan(got) != np.isnan(reference)] = np.inf
-    return np.nan_to_num(error, nan=np.inf, posinf=np.inf)
-
-
 def bits_differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where two arrays differ to the bit; any NaN equals any NaN, +0 and -0 differ."""
     unsigned = UNSIGNED[a.dtype.type]
@@ -212,8 +193,8 @@ def oracle_errors(
     errors = np.array([ulp_error(value, truth, dtype) for value, truth in zip(got, exact, strict=True)])
     if bounds.absolute:
         limit = bounds.absolute * np.finfo(dtype).eps
-        near = [abs(float(value) - truth) <= limit for value, truth in zip(got, exact, strict=True)]
-        errors[np.array(near, bool)] = 0.0
+        small = [abs(float(value) - truth) <= limit for value, truth in zip(got, exact, strict=True)]
+        errors[np.array(small, bool) & near_roots(x, record.derivative_roots)] = 0.0
     return x, errors
 
 
@@ -258,7 +239,8 @@ def dense_errors(
     errors = ulp_errors(got, reference, np.float32)
     if bounds.absolute:
         with np.errstate(invalid="ignore"):
-            errors[np.abs(got - reference) <= bounds.absolute * np.finfo(np.float32).eps] = 0.0
+            small = np.abs(got - reference) <= bounds.absolute * np.finfo(np.float32).eps
+        errors[small & near_roots(x, record.derivative_roots)] = 0.0
     return x, errors
 
 
@@ -581,12 +563,13 @@ def print_left_out(backends: Mapping[str, Backend]) -> None:
             print(f"left out: {name}: {backend.reason()}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kernels.verify", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="activations (default: all)")
     parser.add_argument(
         "--backend", action="append", default=[], help="a backend or variant (repeatable; default: all)"
     )
+    parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
     parser.add_argument(
         "--peers",
         type=lambda text: text.split(","),
@@ -594,30 +577,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="A,B",
         help="measure these libraries and kernels.fastest side by side instead; all: those installed",
     )
-    parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
+    parser.add_argument(
+        "--exhaustive",
+        action="store_true",
+        help="all 2^32 float32 inputs instead, a minute or two a form, of kernels.fastest, kernels.accurate and the "
+        "backends (libraries too) that are named",
+    )
+    parser.add_argument(
+        "--accuracy", action="append", choices=ACCURACIES, default=[], help="with --exhaustive: one class only"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=Path("reports/accuracy.jsonl"), help="with --exhaustive (default: %(default)s)"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
     chosen = parser.parse_args(arguments)
-    for name in chosen.names:
-        try:
+    try:
+        for name in chosen.names:
             lookup(name)
-        except KeyError as error:
-            parser.error(error.args[0])
-    for backend in chosen.backend:
-        if not contestants([backend]):
-            parser.error(f"backend {backend!r} does not run here; those that do: {', '.join(contestants())}")
+        for backend in chosen.backend:
+            available(backend)
+        peers = peers_by_name(chosen.peers)
+    except (KeyError, BackendUnavailable) as error:
+        parser.error(error.args[0])
     try:
         import mpmath  # noqa: F401
-        from rich.progress import track
+        import rich  # noqa: F401
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
-    if chosen.peers:
-        try:
-            todo = list(comparisons(peers_by_name(chosen.peers), chosen.names, chosen.form))
-        except (KeyError, BackendUnavailable) as error:
-            parser.error(error.args[0])
-        print_left_out(PEERS)
-        print(peer_table([one() for one in track(todo, description="comparing", transient=True)]))
-        return 0
+    if chosen.exhaustive:
+        return _check_exhaustively(chosen)
+    if peers:
+        return _compare(peers, chosen)
+    return _check(chosen)
+
+
+def _check_exhaustively(chosen: argparse.Namespace) -> int:
+    from kernels import exhaustive
+
+    todo = list(exhaustive.sweeps(chosen.names, chosen.form))
+    contestants = [
+        exhaustive.Contestant(backend, accuracy)
+        for backend in chosen.backend or ["fastest"]
+        for accuracy in chosen.accuracy or ACCURACIES
+    ]
+    return exhaustive.check(todo, contestants, chosen.results)
+
+
+def _compare(peers: Sequence[str], chosen: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    print_left_out(PEERS)
+    todo = list(comparisons(peers, chosen.names, chosen.form))
+    print(peer_table([one() for one in track(todo, description="comparing", transient=True)]))
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from rich.progress import track
+
     print_left_out(OWN)
     todo = list(cases(chosen.names, chosen.backend, chosen.form))
     findings = [case() for case in track(todo, description="verifying", transient=True)]
