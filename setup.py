@@ -51,6 +51,7 @@ def render(level) -> str:
         records=RECORDS,
         constants=named_constants(),
         lanes=LANES,
+        halves=[LANES >> k for k in range(1, LANES.bit_length())],
         dtypes=(("float32", "float"), ("float64", "double")),
     )
     target = NATIVE / f"{level.module}.pyx"

@@ -118,11 +118,16 @@ def _tools():
         return types.void(address, x, out, n, params), generate
 
     @intrinsic
-    def lanes(_, count):
-        def generate(context, builder, sig, args):
-            return cgutils.alloca_once(builder, ir.DoubleType(), size=ir.IntType(32)(LANES))
+    def lanes(_, start):
+        """An array of LANES numbers on the stack, all ``start``."""
 
-        return types.CPointer(types.float64)(count), generate
+        def generate(context, builder, sig, args):
+            array = cgutils.alloca_once(builder, context.get_value_type(start), size=ir.IntType(32)(LANES))
+            for j in range(LANES):
+                builder.store(args[0], builder.gep(array, [ir.IntType(32)(j)]))
+            return array
+
+        return types.CPointer(start)(start), generate
 
     return call, lanes
 
@@ -174,64 +179,119 @@ def elementwise(formula: str, dtype: type, parameters: int, each: bool = False) 
 @functools.cache
 def row(name: str, dtype: type) -> tuple[object, object]:
     """(value, backward from output) of a row function: the same signature, n is the row's length."""
+    return _compile(_row_value(name, dtype), dtype), _compile(_row_gradient(name, dtype), dtype)
+
+
+def _row_value(name: str, dtype: type) -> Callable:
     text = formulas(dtype)
-    term, value = text[f"{name}_term"], text[f"{name}_value"]
-    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
-    real = dtype
-    lowest = dtype(-np.inf)
+    term, value, rounding = text[f"{name}_term"], text[f"{name}_value"], text["rounding_of_sum"]
+    lowest, start, zero = dtype(-np.inf), text["SUM_START"], dtype(0)
     lanes = _tools()[1]
-    halving_tree = _halving_tree()
+    largest_of, sum_tree = _tree(_larger), _tree(_sum)
+    reciprocal = _reciprocal(dtype)
 
     def forward(x, out, n, params):
-        largest = lowest
-        for i in range(n):
-            largest = x[i] if x[i] > largest else largest
+        whole = n - n % LANES
+        tops = lanes(lowest)
+        for first in range(0, whole, LANES):
+            for j in range(LANES):
+                tops[j] = x[first + j] if x[first + j] > tops[j] else tops[j]
+        for i in range(whole, n):
+            tops[i - whole] = x[i] if x[i] > tops[i - whole] else tops[i - whole]
+        largest = largest_of(tops)
         for i in range(n):
             out[i] = term(x[i], largest)
-        sums = lanes(LANES)
-        for j in range(LANES):
-            sums[j] = 0.0
-        whole = n - n % LANES
-        for start in range(0, whole, LANES):
+        sums, lost = lanes(start), lanes(zero)
+        for first in range(0, whole, LANES):
             for j in range(LANES):
-                sums[j] += np.float64(out[start + j])
+                total = sums[j] + out[first + j]
+                lost[j] += rounding(total, out[first + j], sums[j])
+                sums[j] = total
         for i in range(whole, n):
-            sums[i - whole] += np.float64(out[i])
-        total = real(halving_tree(sums))
+            total = sums[i - whole] + out[i]
+            lost[i - whole] += rounding(total, out[i], sums[i - whole])
+            sums[i - whole] = total
+        totals, rests = lanes(0.0), lanes(0.0)
+        for j in range(LANES):
+            totals[j] = np.float64(sums[j]) - np.float64(start)
+            rests[j] = np.float64(lost[j])
+        high, low = reciprocal(totals, rests, sum_tree)
         for i in range(n):
-            out[i] = value(out[i], total)
+            out[i] = value(out[i], high, low)
+
+    return forward
+
+
+def _row_gradient(name: str, dtype: type) -> Callable:
+    text = formulas(dtype)
+    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
+    lanes, sum_tree = _tools()[1], _tree(_sum)
+    real = dtype
 
     def backward(y, out, n, g):
-        sums = lanes(LANES)
-        for j in range(LANES):
-            sums[j] = 0.0
+        sums = lanes(0.0)
         whole = n - n % LANES
         for start in range(0, whole, LANES):
             for j in range(LANES):
                 sums[j] += np.float64(product(g[start + j], y[start + j]))
         for i in range(whole, n):
             sums[i - whole] += np.float64(product(g[i], y[i]))
-        total = real(halving_tree(sums))
+        total = real(sum_tree(sums))
         for i in range(n):
             out[i] = gradient(g[i], y[i], total)
 
-    return _compile(forward, dtype), _compile(backward, dtype)
+    return backward
 
 
 @functools.cache
-def _halving_tree() -> Callable:
+def _reciprocal(dtype: type) -> Callable:
+    """1 / (the sum of the terms), as the sum of two numbers of ``dtype``."""
     from numba import njit
 
+    rounding = formulas(np.float64)["rounding_of_reciprocal"]
+
+    def of_single(totals, rests, sum_tree):
+        for j in range(LANES):
+            totals[j] += rests[j]
+        reciprocal = 1.0 / sum_tree(totals)
+        high = np.float32(reciprocal)
+        return high, np.float32(reciprocal - np.float64(high))
+
+    def of_double(totals, rests, sum_tree):
+        sum_, low = sum_tree(totals), sum_tree(rests)
+        total = sum_ + low
+        low -= total - sum_
+        reciprocal = 1.0 / total
+        return reciprocal, rounding(reciprocal, total, low)
+
+    return njit(error_model="numpy")(of_single if dtype is np.float32 else of_double)
+
+
+def _larger(a, b):
+    return b if b > a else a
+
+
+def _sum(a, b):
+    return a + b
+
+
+@functools.cache
+def _tree(combine: Callable) -> Callable:
+    """The fixed tree over LANES numbers, which it overwrites."""
+    from numba import njit
+
+    both = njit(error_model="numpy")(combine)
+
     @njit(error_model="numpy")
-    def halving_tree(sums):
+    def tree(values):
         half = LANES // 2
         while half:
             for j in range(half):
-                sums[j] += sums[j + half]
+                values[j] = both(values[j], values[j + half])
             half //= 2
-        return sums[0]
+        return values[0]
 
-    return halving_tree
+    return tree
 
 
 # ---------------------------------------------------------------- drivers
