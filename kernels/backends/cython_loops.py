@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kernels import threads  # noqa: F401  (sets the dispatcher's thread count)
-from kernels.activations import Activation, lookup
+from kernels.activations import ROW_LOOPS, Activation, lookup
 from kernels.backends import texts
 from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
@@ -125,6 +125,7 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "widen": step["widen", "float32"],
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
+            "parts": [] if record.elementwise else [step[f"{record.name}_{part}", compute] for part in ROW_LOOPS],
         }
     kind = form if record.elementwise else f"row {form}"
     return native("dispatch").Plan(kind, accuracy == "accurate", tables)

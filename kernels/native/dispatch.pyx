@@ -10,8 +10,7 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cython.parallel cimport prange
 from libc.stdint cimport intptr_t, uintptr_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -42,6 +41,9 @@ ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params
 cdef enum:
     #: Elements of a block: three float64 blocks and what they are read from stay in a 32 KB first-level cache.
     BLOCK = 1024
+    #: As in kernels.constants; the state of a row is its largest entry and two numbers a lane.
+    LANES = 32
+    ROW_STATE = 1 + 2 * LANES
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
     #: Below, releasing the GIL costs more than it gives.
@@ -75,12 +77,28 @@ cdef struct Segment:
     Kernel second
     int threads  # 0: as many as allowed
 
+#: Passes over a row that is worked on in blocks.
+cdef enum Pass:
+    FIND_LARGEST
+    ADD_TERMS
+    ADD_PRODUCTS
+    WRITE
+
+cdef struct RowParts:
+    Kernel begin  # state
+    Kernel largest  # x -> state
+    Kernel add_terms  # x -> state
+    Kernel normalise  # x, state -> y
+    Kernel add_products  # y, g -> lanes
+    Kernel gradient  # g, lanes, y -> y
+
 cdef struct Table:
     int count
     bint wide  # float32 computed in float64
     Kernel widen
     Kernel narrow
     Kernel multiply
+    RowParts parts
     Segment segments[MAX_SEGMENTS]
 
 cdef struct Task:
@@ -96,6 +114,7 @@ cdef struct Task:
     Kernel widen
     Kernel narrow
     Kernel multiply
+    const RowParts *parts
     const char *x
     const char *g
     char *out
@@ -183,70 +202,125 @@ cdef inline void store(const Task *task, const char *result, char *out, intptr_t
         memcpy(out, result, m * task.itemsize)
 
 
-cdef void run_rows(const Task *task, intptr_t first, intptr_t last, double *scratch) noexcept nogil:
-    """Rows first to last; scratch has room for three rows of float64, or is NULL where none is needed."""
-    cdef intptr_t size = task.row * task.itemsize
+cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
+    """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
+    cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
     cdef intptr_t r
-    cdef double *middle = scratch + task.row
-    cdef double *gradient = scratch + 2 * task.row
-    cdef const char *x
-    cdef const char *g
-    cdef char *out
     for r in range(first, last):
-        x = task.x + r * size
-        out = <char *>middle if task.wide else task.out + r * size
-        g = NULL
-        if task.kind != ROW:
-            g = task.g + r * size
-        if task.wide:
-            task.widen(x, scratch, task.row, NULL)
-            x = <const char *>scratch
-            if g != NULL:
-                task.widen(g, gradient, task.row, NULL)
-                g = <const char *>gradient
-        if task.kind == ROW:
-            task.kernel(x, out, task.row, NULL)
-        elif task.kind == ROW_GRADIENT:
-            task.second(x, out, task.row, g)
+        if scratch and task.row > BLOCK:
+            run_long_row(task, r)
         else:
-            task.kernel(x, middle, task.row, NULL)
-            task.second(<const char *>middle, out, task.row, g)
-        if task.wide:
-            task.narrow(middle, task.out + r * size, task.row, NULL)
+            run_row(task, r)
+
+
+cdef void run_row(const Task *task, intptr_t r) noexcept nogil:
+    cdef double source[BLOCK]
+    cdef double gradient[BLOCK]
+    cdef double middle[BLOCK]
+    cdef intptr_t offset = r * task.row * task.itemsize
+    cdef const char *x = task.x + offset
+    cdef const char *g = task.g + offset
+    cdef char *out = task.out + offset
+    cdef char *y
+    if task.wide:
+        task.widen(x, source, task.row, NULL)
+        x = <const char *>source
+        if task.kind != ROW:
+            task.widen(g, gradient, task.row, NULL)
+            g = <const char *>gradient
+        out = <char *>middle
+    if task.kind == ROW:
+        task.kernel(x, out, task.row, NULL)
+    elif task.kind == ROW_GRADIENT:
+        task.second(x, out, task.row, g)
+    else:
+        y = <char *>middle if g == out else out
+        task.kernel(x, y, task.row, NULL)
+        task.second(y, out, task.row, g)
+    if task.wide:
+        task.narrow(middle, task.out + offset, task.row, NULL)
+
+
+cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
+    """m numbers in the compute type: where they are, or widened."""
+    if not task.wide:
+        return x
+    task.widen(x, place, m, NULL)
+    return <const char *>place
+
+
+cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
+    """One row in blocks; its terms are computed anew in each pass, to the same bits, instead of kept."""
+    cdef double state[ROW_STATE]
+    cdef double products[LANES]
+    task.parts.begin(NULL, state, 0, NULL)
+    memset(products, 0, sizeof(products))
+    if task.kind != ROW_GRADIENT:
+        run_pass(task, r, FIND_LARGEST, state, products)
+        run_pass(task, r, ADD_TERMS, state, products)
+    if task.kind != ROW:
+        run_pass(task, r, ADD_PRODUCTS, state, products)
+    run_pass(task, r, WRITE, state, products)
+
+
+cdef void run_pass(const Task *task, intptr_t r, Pass which, double *state, double *products) noexcept nogil:
+    cdef intptr_t position = 0
+    cdef intptr_t m
+    while position < task.row:
+        m = min(<intptr_t>BLOCK, task.row - position)
+        run_row_block(task, (r * task.row + position) * task.itemsize, m, which, state, products)
+        position += m
+
+
+cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass which, double *state,
+                        double *products) noexcept nogil:
+    cdef double block[BLOCK]
+    cdef double y[BLOCK]
+    cdef const char *x = load(task, task.x + offset, m, block)
+    if which == FIND_LARGEST:
+        task.parts.largest(x, state, m, NULL)
+        return
+    if which == ADD_TERMS:
+        task.parts.add_terms(x, state, m, NULL)
+        return
+    if task.kind == ROW_GRADIENT:
+        memcpy(y, x, m * (sizeof(double) if task.wide else task.itemsize))
+    else:
+        task.parts.normalise(x, y, m, state)
+    if which == ADD_PRODUCTS:
+        task.parts.add_products(y, products, m, load(task, task.g + offset, m, block))
+        return
+    if task.kind != ROW:
+        task.parts.gradient(load(task, task.g + offset, m, block), y, m, products)
+    if task.wide:
+        task.narrow(y, task.out + offset, m, NULL)
+    else:
+        memcpy(task.out + offset, y, m * task.itemsize)
 
 
 cdef int run(const Task *task, int threads) except -1 nogil:
-    """The whole task over that many threads; MemoryError if a row's scratch can't be had, before anything is written."""
-    cdef bint rows = task.kind >= ROW
-    cdef intptr_t size = 0
-    cdef double *scratch = NULL
+    """The whole task over that many threads."""
     cdef intptr_t share, k
     cdef int workers = threads
     if task.n < workers:
         workers = <int>task.n if task.n > 0 else 1
-    if rows and (task.wide or task.kind == ROW_BACKWARD):
-        size = 3 * task.row
-        scratch = <double *>malloc(workers * size * sizeof(double) + 1)
-        if scratch == NULL:
-            raise MemoryError(f"no memory for {workers} x {size} numbers of scratch")
     # Shares are whole blocks, so that every thread but the last writes whole cache lines.
     share = (task.n + workers - 1) // workers
-    if not rows:
+    if task.kind < ROW:
         share = (share + BLOCK - 1) // BLOCK * BLOCK
     if workers == 1:
-        run_share(task, 0, share, scratch, size)
+        run_share(task, 0, share)
     else:
         for k in prange(workers, num_threads=workers, schedule="static", chunksize=1):
-            run_share(task, k, share, scratch, size)
-    free(scratch)
+            run_share(task, k, share)
     return 0
 
 
-cdef void run_share(const Task *task, intptr_t k, intptr_t share, double *scratch, intptr_t size) noexcept nogil:
+cdef void run_share(const Task *task, intptr_t k, intptr_t share) noexcept nogil:
     cdef intptr_t first = min(k * share, task.n)
     cdef intptr_t last = min(first + share, task.n)
     if task.kind >= ROW:
-        run_rows(task, first, last, scratch + k * size)
+        run_rows(task, first, last)
     elif first < last:
         run_blocks(task, first, last)
 
@@ -283,6 +357,14 @@ cdef class Plan:
         table.widen = <Kernel><uintptr_t>source["widen"]
         table.narrow = <Kernel><uintptr_t>source["narrow"]
         table.multiply = <Kernel><uintptr_t>source["multiply"]
+        if source["parts"]:
+            parts = source["parts"]
+            table.parts.begin = <Kernel><uintptr_t>parts[0]
+            table.parts.largest = <Kernel><uintptr_t>parts[1]
+            table.parts.add_terms = <Kernel><uintptr_t>parts[2]
+            table.parts.normalise = <Kernel><uintptr_t>parts[3]
+            table.parts.add_products = <Kernel><uintptr_t>parts[4]
+            table.parts.gradient = <Kernel><uintptr_t>parts[5]
         for i, (start, kernel, second, threads) in enumerate(segments):
             table.segments[i].start = start
             table.segments[i].kernel = <Kernel><uintptr_t>kernel
@@ -327,6 +409,7 @@ cdef class Plan:
         task.widen = table.widen
         task.narrow = table.narrow
         task.multiply = table.multiply
+        task.parts = &table.parts
         task.x = <const char *>cnp.PyArray_DATA(x)
         task.g = <const char *>cnp.PyArray_DATA(g)
         task.out = <char *>cnp.PyArray_DATA(out)
