@@ -51,6 +51,7 @@ def render(level) -> str:
         records=RECORDS,
         constants=named_constants(),
         lanes=LANES,
+        row_batch=8,
         row_loops=ROW_LOOPS,
         halves=[LANES >> k for k in range(1, LANES.bit_length())],
         dtypes=(("float32", "float"), ("float64", "double")),

@@ -205,40 +205,40 @@ cdef inline void store(const Task *task, const char *result, char *out, intptr_t
 cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
     """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
     cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
-    cdef intptr_t r
-    for r in range(first, last):
+    cdef intptr_t most = last - first
+    cdef intptr_t count
+    if scratch or task.kind == ROW_BACKWARD:
+        most = BLOCK // task.row if 0 < task.row <= BLOCK else 1
+    while first < last:
+        count = min(most, last - first)
         if scratch and task.row > BLOCK:
-            run_long_row(task, r)
+            run_long_row(task, first)
         else:
-            run_row(task, r)
+            run_whole_rows(task, first, count)
+        first += count
 
 
-cdef void run_row(const Task *task, intptr_t r) noexcept nogil:
+cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexcept nogil:
     cdef double source[BLOCK]
     cdef double gradient[BLOCK]
     cdef double middle[BLOCK]
-    cdef intptr_t offset = r * task.row * task.itemsize
-    cdef const char *x = task.x + offset
-    cdef const char *g = task.g + offset
-    cdef char *out = task.out + offset
-    cdef char *y
+    cdef intptr_t m = count * task.row
+    cdef intptr_t offset = first * task.row * task.itemsize
+    cdef const char *x = load(task, task.x + offset, m, source)
+    cdef char *out = <char *>middle if task.wide else task.out + offset
+    cdef char *y = out
+    cdef intptr_t arguments[2]
+    arguments[0] = count
+    if task.kind != ROW:
+        arguments[1] = <intptr_t>load(task, task.g + offset, m, gradient)
+        y = <char *>middle if task.g == task.out else out
+    if task.kind != ROW_GRADIENT:
+        task.kernel(x, y, task.row, arguments)
+        x = y
+    if task.kind != ROW:
+        task.second(x, out, task.row, arguments)
     if task.wide:
-        task.widen(x, source, task.row, NULL)
-        x = <const char *>source
-        if task.kind != ROW:
-            task.widen(g, gradient, task.row, NULL)
-            g = <const char *>gradient
-        out = <char *>middle
-    if task.kind == ROW:
-        task.kernel(x, out, task.row, NULL)
-    elif task.kind == ROW_GRADIENT:
-        task.second(x, out, task.row, g)
-    else:
-        y = <char *>middle if g == out else out
-        task.kernel(x, y, task.row, NULL)
-        task.second(y, out, task.row, g)
-    if task.wide:
-        task.narrow(middle, task.out + offset, task.row, NULL)
+        task.narrow(out, task.out + offset, m, NULL)
 
 
 cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
