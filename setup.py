@@ -17,7 +17,7 @@ from setuptools.errors import CompileError, ExecError, LinkError
 ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
-from kernels.activations import RECORDS  # noqa: E402
+from kernels.activations import RECORDS, ROW_LOOPS  # noqa: E402
 from kernels.constants import LANES, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
@@ -51,6 +51,9 @@ def render(level) -> str:
         records=RECORDS,
         constants=named_constants(),
         lanes=LANES,
+        row_batch=8,
+        row_loops=ROW_LOOPS,
+        halves=[LANES >> k for k in range(1, LANES.bit_length())],
         dtypes=(("float32", "float"), ("float64", "double")),
     )
     target = NATIVE / f"{level.module}.pyx"

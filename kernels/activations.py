@@ -170,9 +170,12 @@ class Activation:
         return arrays.get(form, 2) * itemsize
 
 
-#: A row function is three scalar formulas around two fixed reductions (largest entry, sum):
-#: term(x, largest), value(term, total), product(g, y), gradient(g, y, total of products).
+#: A row function is four scalar formulas around fixed reductions (largest entry, sums): term(x, largest),
+#: value(term, reciprocal of the sum of terms, its low part), product(g, y), gradient(g, y, total of products).
 ROW_PARTS = ("term", "value", "product", "gradient")
+
+#: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts.
+ROW_LOOPS = ("begin", "largest", "add_terms", "normalise", "add_products", "gradient_in_place")
 
 _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934

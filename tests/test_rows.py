@@ -64,6 +64,24 @@ def test_in_place_along_every_axis(record, form, backend, accuracy, values, asse
 
 
 @every_row
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("n", [1024, 1025, 4100])
+def test_rows_longer_than_a_block(record, form, backend, accuracy, n, values, assert_same):
+    """What is worked on in blocks, for want of scratch that grows with the row, has the bits of the whole row."""
+    if not kernels.BACKENDS[backend].compiled:
+        pytest.skip("has no blocks")
+    inside = np.float64 if accuracy == "accurate" else np.float32
+    x, g = values((2, n), np.float32), values((2, n), np.float32, seed=1)
+    x[1] = x[1] * 30 + 5000
+    expected = _call(record, form, backend, x.astype(inside), g.astype(inside)).astype(np.float32)
+    assert_same(_call(record, form, backend, x, g, accuracy), expected)
+    into = x.copy()
+    assert_same(_call(record, form, backend, into, g, accuracy, out=into), expected)
+    if form != "value":
+        assert_same(_call(record, form, backend, x, g, accuracy, out=g), expected)
+
+
+@every_row
 def test_overlapping_rows(record, backend, values, assert_same):
     """Rows that slide over the memory of one another, out among them."""
     buffer = values(40)

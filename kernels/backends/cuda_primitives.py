@@ -337,6 +337,26 @@ def larger(m, v):
     return v if v > m else m
 
 
+def _reciprocal(real: type, sum_of: Callable) -> Callable:
+    """1 / (the sum of the terms), as the sum of two numbers, from each lane's sum and what rounding took from it."""
+    add, rounding = primitives(np.float64)["rounded_add"], formulas(np.float64)["rounding_of_reciprocal"]
+
+    def of_single(shared, lane, total, lost):
+        reciprocal = np.float64(1) / sum_of(shared, lane, add(total, lost))
+        high = np.float32(reciprocal)
+        return high, np.float32(add(reciprocal, -np.float64(high)))
+
+    def of_double(shared, lane, total, lost):
+        high = sum_of(shared, lane, total)
+        low = sum_of(shared, lane, lost)
+        both = add(high, low)
+        low = add(low, -add(both, -high))
+        reciprocal = np.float64(1) / both
+        return reciprocal, rounding(reciprocal, both, low)
+
+    return of_single if real is np.float32 else of_double
+
+
 def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output: bool, gradient: bool) -> Callable:
     """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
 
@@ -347,13 +367,16 @@ def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output
     """
     load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
     store_as = memory.dtype
-    term, quotient, product, gradient_of = (parts[part] for part in ROW_PARTS)
-    add = primitives(np.float64)["rounded_add"]
-    maximum, total_of, larger_of = reduction(device(larger)), reduction(add), device(larger)
+    term, value, product, gradient_of = (parts[part] for part in ROW_PARTS)
+    arithmetic, wide = primitives(real), primitives(np.float64)
+    add, add_wide = arithmetic["rounded_add"], wide["rounded_add"]
+    rounding_of_sum = formulas(real)["rounding_of_sum"]
+    maximum, sum_of, larger_of = reduction(device(larger)), reduction(add_wide), device(larger)
+    start, reciprocal_of = formulas(real)["SUM_START"], device(_reciprocal(real, sum_of))
 
-    def output_at(second, i, largest, total):
+    def output_at(second, i, largest, reciprocal, low):
         x = real(load(second, i))
-        return quotient(term(x, largest), total) if normalise else x
+        return value(term(x, largest), reciprocal, low) if normalise else x
 
     output = device(output_at)
 
@@ -366,24 +389,30 @@ def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output
             begin = r * n + lane
             end = r * n + n
             largest = real(-math.inf)
-            total = real(0)
+            reciprocal = real(0)
+            low = real(0)
             products = real(0)
             if normalise:
                 for i in range(begin, end, LANES):
                     largest = larger_of(largest, real(load(second, i)))
                 largest = real(maximum(shared, lane, double(largest)))
-                accumulator = double(0)
+                total = start
+                lost = real(0)
                 for i in range(begin, end, LANES):
-                    accumulator = add(accumulator, double(term(real(load(second, i)), largest)))
-                total = real(total_of(shared, lane, accumulator))
+                    one = term(real(load(second, i)), largest)
+                    before = total
+                    total = add(before, one)
+                    lost = add(lost, rounding_of_sum(total, one, before))
+                reciprocal, low = reciprocal_of(shared, lane, add_wide(double(total), -double(start)), double(lost))
             if gradient:
                 accumulator = double(0)
                 for i in range(begin, end, LANES):
                     g = real(load(first, i))
-                    accumulator = add(accumulator, double(product(g, output(second, i, largest, total))))
-                products = real(total_of(shared, lane, accumulator))
+                    y = output(second, i, largest, reciprocal, low)
+                    accumulator = add_wide(accumulator, double(product(g, y)))
+                products = real(sum_of(shared, lane, accumulator))
             for i in range(begin, end, LANES):
-                y = output(second, i, largest, total)
+                y = output(second, i, largest, reciprocal, low)
                 store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
             r += cuda.gridDim.x
 

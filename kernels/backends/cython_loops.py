@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
-from kernels.activations import Activation, lookup
+from kernels.activations import ROW_LOOPS, Activation, lookup
 from kernels.backends import texts
 from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
@@ -135,6 +135,7 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
             "stream": step["stream", "bytes"],
+            "parts": [] if record.elementwise else [step[f"{record.name}_{part}", compute] for part in ROW_LOOPS],
         }
     kind = form if record.elementwise else f"row {form}"
     return _dispatch().Plan(kind, accuracy == "accurate", tables)

@@ -93,14 +93,14 @@ def _power(bits: int, exponent: int) -> Callable:
 
 @functools.cache
 def _tools():
-    """Intrinsics of the driver: call a kernel by address, and a stack array."""
+    """Intrinsics: call a kernel by address, an array on the stack, a pointer from an address."""
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
     @intrinsic
-    def call(_, address, x, out, n, params):
+    def call(_, address, x, out, n, params, kept):
         # The arrays themselves are arguments, so that none is freed before the kernel has run.
         def generate(context, builder, sig, args):
             byte_pointer = ir.IntType(8).as_pointer()
@@ -115,24 +115,37 @@ def _tools():
             builder.call(kernel, [data(1), data(2), args[3], data(4)])
             return context.get_dummy_value()
 
-        return types.void(address, x, out, n, params), generate
+        return types.void(address, x, out, n, params, kept), generate
 
     @intrinsic
-    def lanes(_, count):
+    def lanes(_, start):
+        """An array of LANES numbers on the stack, all ``start``."""
+
         def generate(context, builder, sig, args):
-            return cgutils.alloca_once(builder, ir.DoubleType(), size=ir.IntType(32)(LANES))
+            array = cgutils.alloca_once(builder, context.get_value_type(start), size=ir.IntType(32)(LANES))
+            for j in range(LANES):
+                builder.store(args[0], builder.gep(array, [ir.IntType(32)(j)]))
+            return array
 
-        return types.CPointer(types.float64)(count), generate
+        return types.CPointer(start)(start), generate
 
-    return call, lanes
+    @intrinsic
+    def pointer(_, address, like):
+        def generate(context, builder, sig, args):
+            return builder.inttoptr(args[0], context.get_value_type(sig.return_type))
+
+        return like(address, like), generate
+
+    return call, lanes, pointer
 
 
 # ---------------------------------------------------------------- kernels
-def _compile(function: Callable, dtype: type) -> object:
+def _compile(function: Callable, dtype: type, params: type | None = None) -> object:
+    """A kernel for ``dtype``, whose parameters are of the same dtype unless another is given."""
     from numba import cfunc, from_dtype, types
 
-    number = types.CPointer(from_dtype(np.dtype(dtype)))
-    kernel = cfunc(types.void(number, number, types.intp, number), error_model="numpy", nopython=True)(function)
+    number, parameter = (types.CPointer(from_dtype(np.dtype(t))) for t in (dtype, params or dtype))
+    kernel = cfunc(types.void(number, number, types.intp, parameter), error_model="numpy", nopython=True)(function)
     _kept.append(kernel)
     return kernel
 
@@ -173,65 +186,139 @@ def elementwise(formula: str, dtype: type, parameters: int, each: bool = False) 
 
 @functools.cache
 def row(name: str, dtype: type) -> tuple[object, object]:
-    """(value, backward from output) of a row function: the same signature, n is the row's length."""
+    """(value, backward from output) of a row function: the same signature, n is the row's length.
+
+    The parameters are the number of rows and, for a gradient, the address of grad_output.
+    """
+    return tuple(_compile(_each_row(text(name, dtype)), dtype, np.intp) for text in (_row_value, _row_gradient))
+
+
+def _each_row(one_row: Callable) -> Callable:
+    from numba import njit
+
+    compiled = njit(error_model="numpy")(one_row)
+    pointer = _tools()[2]
+
+    def rows(x, out, n, params):
+        g = pointer(params[1], x)
+        for r in range(params[0]):
+            compiled(x, out, g, r * n, n)
+
+    return rows
+
+
+def _row_value(name: str, dtype: type) -> Callable:
     text = formulas(dtype)
-    term, value = text[f"{name}_term"], text[f"{name}_value"]
-    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
-    real = dtype
-    lowest = dtype(-np.inf)
+    term, value, rounding = text[f"{name}_term"], text[f"{name}_value"], text["rounding_of_sum"]
+    lowest, start, zero = dtype(-np.inf), text["SUM_START"], dtype(0)
     lanes = _tools()[1]
-    halving_tree = _halving_tree()
+    largest_of, sum_tree = _tree(_larger), _tree(_sum)
+    reciprocal = _reciprocal(dtype)
 
-    def forward(x, out, n, params):
-        largest = lowest
-        for i in range(n):
-            largest = x[i] if x[i] > largest else largest
-        for i in range(n):
-            out[i] = term(x[i], largest)
-        sums = lanes(LANES)
-        for j in range(LANES):
-            sums[j] = 0.0
-        whole = n - n % LANES
-        for start in range(0, whole, LANES):
+    def forward(x, out, g, begin, n):
+        end = begin + n
+        whole = end - n % LANES
+        tops = lanes(lowest)
+        for first in range(begin, whole, LANES):
             for j in range(LANES):
-                sums[j] += np.float64(out[start + j])
-        for i in range(whole, n):
-            sums[i - whole] += np.float64(out[i])
-        total = real(halving_tree(sums))
-        for i in range(n):
-            out[i] = value(out[i], total)
-
-    def backward(y, out, n, g):
-        sums = lanes(LANES)
+                tops[j] = x[first + j] if x[first + j] > tops[j] else tops[j]
+        for i in range(whole, end):
+            tops[i - whole] = x[i] if x[i] > tops[i - whole] else tops[i - whole]
+        largest = largest_of(tops)
+        for i in range(begin, end):
+            out[i] = term(x[i], largest)
+        sums, lost = lanes(start), lanes(zero)
+        for first in range(begin, whole, LANES):
+            for j in range(LANES):
+                total = sums[j] + out[first + j]
+                lost[j] += rounding(total, out[first + j], sums[j])
+                sums[j] = total
+        for i in range(whole, end):
+            total = sums[i - whole] + out[i]
+            lost[i - whole] += rounding(total, out[i], sums[i - whole])
+            sums[i - whole] = total
+        totals, rests = lanes(0.0), lanes(0.0)
         for j in range(LANES):
-            sums[j] = 0.0
-        whole = n - n % LANES
-        for start in range(0, whole, LANES):
+            totals[j] = np.float64(sums[j]) - np.float64(start)
+            rests[j] = np.float64(lost[j])
+        high, low = reciprocal(totals, rests, sum_tree)
+        for i in range(begin, end):
+            out[i] = value(out[i], high, low)
+
+    return forward
+
+
+def _row_gradient(name: str, dtype: type) -> Callable:
+    text = formulas(dtype)
+    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
+    lanes, sum_tree = _tools()[1], _tree(_sum)
+    real = dtype
+
+    def backward(y, out, g, begin, n):
+        end = begin + n
+        sums = lanes(0.0)
+        whole = end - n % LANES
+        for start in range(begin, whole, LANES):
             for j in range(LANES):
                 sums[j] += np.float64(product(g[start + j], y[start + j]))
-        for i in range(whole, n):
+        for i in range(whole, end):
             sums[i - whole] += np.float64(product(g[i], y[i]))
-        total = real(halving_tree(sums))
-        for i in range(n):
+        total = real(sum_tree(sums))
+        for i in range(begin, end):
             out[i] = gradient(g[i], y[i], total)
 
-    return _compile(forward, dtype), _compile(backward, dtype)
+    return backward
 
 
 @functools.cache
-def _halving_tree() -> Callable:
+def _reciprocal(dtype: type) -> Callable:
+    """1 / (the sum of the terms), as the sum of two numbers of ``dtype``."""
     from numba import njit
 
+    rounding = formulas(np.float64)["rounding_of_reciprocal"]
+
+    def of_single(totals, rests, sum_tree):
+        for j in range(LANES):
+            totals[j] += rests[j]
+        reciprocal = 1.0 / sum_tree(totals)
+        high = np.float32(reciprocal)
+        return high, np.float32(reciprocal - np.float64(high))
+
+    def of_double(totals, rests, sum_tree):
+        sum_, low = sum_tree(totals), sum_tree(rests)
+        total = sum_ + low
+        low -= total - sum_
+        reciprocal = 1.0 / total
+        return reciprocal, rounding(reciprocal, total, low)
+
+    return njit(error_model="numpy")(of_single if dtype is np.float32 else of_double)
+
+
+def _larger(a, b):
+    return b if b > a else a
+
+
+def _sum(a, b):
+    return a + b
+
+
+@functools.cache
+def _tree(combine: Callable) -> Callable:
+    """The fixed tree over LANES numbers, which it overwrites."""
+    from numba import njit
+
+    both = njit(error_model="numpy")(combine)
+
     @njit(error_model="numpy")
-    def halving_tree(sums):
+    def tree(values):
         half = LANES // 2
         while half:
             for j in range(half):
-                sums[j] += sums[j + half]
+                values[j] = both(values[j], values[j + half])
             half //= 2
-        return sums[0]
+        return values[0]
 
-    return halving_tree
+    return tree
 
 
 # ---------------------------------------------------------------- drivers
@@ -254,13 +341,13 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
             stop = min(start + BLOCK, x.size)
             values = params[start:stop] if each else params
             if direct:
-                call(first, x[start:stop], out[start:stop], stop - start, values)
+                call(first, x[start:stop], out[start:stop], stop - start, values, values)
                 if second:
-                    call(second, x[start:stop], out2[start:stop], stop - start, values)
+                    call(second, x[start:stop], out2[start:stop], stop - start, values, values)
                 continue
             source = x[start:stop].astype(compute)
             result = np.empty(stop - start, compute)
-            call(first, source, result, stop - start, values)
+            call(first, source, result, stop - start, values, values)
             if g.size:
                 for i in range(stop - start):
                     out[start + i] = compute(g[start + i]) * result[i]
@@ -268,7 +355,7 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
                 for i in range(stop - start):
                     out[start + i] = result[i]
             if second:
-                call(second, source, result, stop - start, values)
+                call(second, source, result, stop - start, values, values)
                 for i in range(stop - start):
                     out2[start + i] = result[i]
 
@@ -278,13 +365,14 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
         for k in span(x.shape[0]):
             y = x[k].astype(compute)
             result = np.empty(n, compute)
+            gradient = g[k].astype(compute)
+            params = np.array([1, gradient.ctypes.data], np.intp)
             if first:
-                call(first, y, result, n, y)
+                call(first, y, result, n, params, gradient)
             if second:
                 if first:
                     y[:] = result
-                gradient = g[k].astype(compute)
-                call(second, y, result, n, gradient)
+                call(second, y, result, n, params, gradient)
             for i in range(n):
                 out[k, i] = result[i]
 

@@ -77,6 +77,16 @@ def nan_or(x, y):
     return y if x == x else x
 
 
+def rounding_of_sum(total, part, sum_before):
+    """What rounding took from total = sum_before + part, where the sum is the larger."""
+    return part - (total - sum_before)
+
+
+def rounding_of_reciprocal(reciprocal, total, low):
+    """1 / (total + low) - reciprocal."""
+    return (fma(-total, reciprocal, real(1)) - low * reciprocal) * reciprocal
+
+
 # ---------------------------------------------------------------- relu, leaky_relu, prelu
 def relu(x):
     return real(0) if x <= real(0) else x
@@ -224,17 +234,25 @@ def swish_parameter_derivative(x, beta):
 
 
 # ---------------------------------------------------------------- softmax
+# No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
 def softmax_term(x, largest):
-    """e^(x - largest), corrected for the rounding of the difference."""
-    d = x - largest
-    back = d - x
-    low = (x - (d - back)) + (-largest - back)
-    low = low if d > EXP_FLOOR else real(0)
-    return scaled_exp(real(1), EXP_FLOOR if d < EXP_FLOOR else d, low) * DOWN
+    """SCALE * e^(x - c), where c is the same for the row and so near to largest that no term is far above SCALE."""
+    base = largest if abs(largest) > BASE_FROM else real(0)
+    top = largest - base
+    near = (top + GRID) - GRID
+    floor = near + EXP_FLOOR
+    d = x - base
+    bounded = floor if d < floor else d
+    z = shifted_multiple(bounded - near)
+    n = z - SHIFT
+    r = fma(n, -LN2_LOW, bounded - fma(n, LN2_HIGH, near))
+    p = scaled_power_of_two(z)
+    return fma(p, fma(r * r, exp_quotient(r), r), p)
 
 
-def softmax_value(term, total):
-    return term / total
+def softmax_value(term, reciprocal, low):
+    """term * (reciprocal + low)."""
+    return fma(term, reciprocal, term * low)
 
 
 def softmax_product(g, y):

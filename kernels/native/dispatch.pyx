@@ -9,8 +9,7 @@ cimport numpy as cnp
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport intptr_t, uintptr_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -74,6 +73,9 @@ ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params
 cdef enum:
     #: Elements of a block: three float64 blocks and what they are read from stay in a 32 KB first-level cache.
     BLOCK = 1024
+    #: As in kernels.constants; the state of a row is its largest entry and two numbers a lane.
+    LANES = 32
+    ROW_STATE = 1 + 2 * LANES
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
     #: Elements that a worker takes at once: the least and the most.
@@ -113,6 +115,21 @@ cdef struct Segment:
     Kernel second
     int threads  # 0: as many as allowed
 
+#: Passes over a row that is worked on in blocks.
+cdef enum Pass:
+    FIND_LARGEST
+    ADD_TERMS
+    ADD_PRODUCTS
+    WRITE
+
+cdef struct RowParts:
+    Kernel begin  # state
+    Kernel largest  # x -> state
+    Kernel add_terms  # x -> state
+    Kernel normalise  # x, state -> y
+    Kernel add_products  # y, g -> lanes
+    Kernel gradient  # g, lanes, y -> y
+
 cdef struct Table:
     int count
     bint wide  # float32 computed in float64
@@ -120,6 +137,7 @@ cdef struct Table:
     Kernel narrow
     Kernel multiply
     Kernel stream  # bytes past the caches
+    RowParts parts
     Segment segments[MAX_SEGMENTS]
 
 cdef struct Task:
@@ -137,6 +155,7 @@ cdef struct Task:
     Kernel narrow
     Kernel multiply
     Kernel stream
+    const RowParts *parts
     const char *x
     const char *g
     char *out
@@ -289,37 +308,99 @@ cdef inline void store(const Task *task, const char *result, char *out, intptr_t
 
 
 cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
-    """Rows first to last."""
-    cdef intptr_t size = task.row * task.itemsize
-    cdef intptr_t r
-    cdef double *scratch = <double *>malloc(3 * task.row * sizeof(double) + 1)
-    cdef double *middle = scratch + task.row
-    cdef double *gradient = scratch + 2 * task.row
-    cdef const char *x
-    cdef const char *g
-    cdef char *out
-    for r in range(first, last):
-        x = task.x + r * size
-        out = <char *>middle if task.wide else task.out + r * size
-        g = NULL
-        if task.kind != ROW:
-            g = task.g + r * size
-        if task.wide:
-            task.widen(x, scratch, task.row, NULL)
-            x = <const char *>scratch
-            if g != NULL:
-                task.widen(g, gradient, task.row, NULL)
-                g = <const char *>gradient
-        if task.kind == ROW:
-            task.kernel(x, out, task.row, NULL)
-        elif task.kind == ROW_GRADIENT:
-            task.second(x, out, task.row, g)
+    """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
+    cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
+    cdef intptr_t most = last - first
+    cdef intptr_t count
+    if scratch or task.kind == ROW_BACKWARD:
+        most = BLOCK // task.row if 0 < task.row <= BLOCK else 1
+    while first < last:
+        count = min(most, last - first)
+        if scratch and task.row > BLOCK:
+            run_long_row(task, first)
         else:
-            task.kernel(x, middle, task.row, NULL)
-            task.second(<const char *>middle, out, task.row, g)
-        if task.wide:
-            task.narrow(middle, task.out + r * size, task.row, NULL)
-    free(scratch)
+            run_whole_rows(task, first, count)
+        first += count
+
+
+cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexcept nogil:
+    cdef double source[BLOCK]
+    cdef double gradient[BLOCK]
+    cdef double middle[BLOCK]
+    cdef intptr_t m = count * task.row
+    cdef intptr_t offset = first * task.row * task.itemsize
+    cdef const char *x = load(task, task.x + offset, m, source)
+    cdef char *out = <char *>middle if task.wide else task.out + offset
+    cdef char *y = out
+    cdef intptr_t arguments[2]
+    arguments[0] = count
+    if task.kind != ROW:
+        arguments[1] = <intptr_t>load(task, task.g + offset, m, gradient)
+        y = <char *>middle if task.g == task.out else out
+    if task.kind != ROW_GRADIENT:
+        task.kernel(x, y, task.row, arguments)
+        x = y
+    if task.kind != ROW:
+        task.second(x, out, task.row, arguments)
+    if task.wide:
+        task.narrow(out, task.out + offset, m, NULL)
+
+
+cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
+    """m numbers in the compute type: where they are, or widened."""
+    if not task.wide:
+        return x
+    task.widen(x, place, m, NULL)
+    return <const char *>place
+
+
+cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
+    """One row in blocks; its terms are computed anew in each pass, to the same bits, instead of kept."""
+    cdef double state[ROW_STATE]
+    cdef double products[LANES]
+    task.parts.begin(NULL, state, 0, NULL)
+    memset(products, 0, sizeof(products))
+    if task.kind != ROW_GRADIENT:
+        run_pass(task, r, FIND_LARGEST, state, products)
+        run_pass(task, r, ADD_TERMS, state, products)
+    if task.kind != ROW:
+        run_pass(task, r, ADD_PRODUCTS, state, products)
+    run_pass(task, r, WRITE, state, products)
+
+
+cdef void run_pass(const Task *task, intptr_t r, Pass which, double *state, double *products) noexcept nogil:
+    cdef intptr_t position = 0
+    cdef intptr_t m
+    while position < task.row:
+        m = min(<intptr_t>BLOCK, task.row - position)
+        run_row_block(task, (r * task.row + position) * task.itemsize, m, which, state, products)
+        position += m
+
+
+cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass which, double *state,
+                        double *products) noexcept nogil:
+    cdef double block[BLOCK]
+    cdef double y[BLOCK]
+    cdef const char *x = load(task, task.x + offset, m, block)
+    if which == FIND_LARGEST:
+        task.parts.largest(x, state, m, NULL)
+        return
+    if which == ADD_TERMS:
+        task.parts.add_terms(x, state, m, NULL)
+        return
+    if task.kind == ROW_GRADIENT:
+        memcpy(y, x, m * (sizeof(double) if task.wide else task.itemsize))
+    else:
+        task.parts.normalise(x, y, m, state)
+    if which == ADD_PRODUCTS:
+        task.parts.add_products(y, products, m, load(task, task.g + offset, m, block))
+        return
+    if task.kind != ROW:
+        task.parts.gradient(load(task, task.g + offset, m, block), y, m, products)
+    if task.wide:
+        task.narrow(y, task.out + offset, m, NULL)
+    else:
+        memcpy(task.out + offset, y, m * task.itemsize)
 
 
 cdef void run_elements_or_rows(const void *task, intptr_t first, intptr_t last) noexcept nogil:
@@ -403,6 +484,14 @@ cdef class Plan:
         table.narrow = <Kernel><uintptr_t>source["narrow"]
         table.multiply = <Kernel><uintptr_t>source["multiply"]
         table.stream = <Kernel><uintptr_t>source["stream"]
+        if source["parts"]:
+            parts = source["parts"]
+            table.parts.begin = <Kernel><uintptr_t>parts[0]
+            table.parts.largest = <Kernel><uintptr_t>parts[1]
+            table.parts.add_terms = <Kernel><uintptr_t>parts[2]
+            table.parts.normalise = <Kernel><uintptr_t>parts[3]
+            table.parts.add_products = <Kernel><uintptr_t>parts[4]
+            table.parts.gradient = <Kernel><uintptr_t>parts[5]
         for i, (start, kernel, second, threads) in enumerate(segments):
             table.segments[i].start = start
             table.segments[i].kernel = <Kernel><uintptr_t>kernel
@@ -448,6 +537,7 @@ cdef class Plan:
         task.narrow = table.narrow
         task.multiply = table.multiply
         task.stream = table.stream
+        task.parts = &table.parts
         task.x = <const char *>cnp.PyArray_DATA(x)
         task.g = <const char *>cnp.PyArray_DATA(g)
         task.out = <char *>cnp.PyArray_DATA(out)

@@ -223,17 +223,25 @@ cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
 
 
 # ---------------------------------------------------------------- softmax
+# No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
 cdef inline real softmax_term(real x, real largest) noexcept nogil:
-    """e^(x - largest), corrected for the rounding of the difference."""
-    cdef real d = x - largest
-    cdef real back = d - x
-    cdef real low = (x - (d - back)) + (-largest - back)
-    low = low if d > EXP_FLOOR(x) else <real>0
-    return scaled_exp(<real>1, EXP_FLOOR(x) if d < EXP_FLOOR(x) else d, low) * DOWN(x)
+    """SCALE * e^(x - c), where c is the same for the row and so near to largest that no term is far above SCALE."""
+    cdef real base = largest if absolute(largest) > BASE_FROM(x) else <real>0
+    cdef real top = largest - base
+    cdef real near = (top + GRID(x)) - GRID(x)
+    cdef real floor = near + EXP_FLOOR(x)
+    cdef real d = x - base
+    cdef real bounded = floor if d < floor else d
+    cdef real z = shifted_multiple(bounded - near)
+    cdef real n = z - SHIFT(x)
+    cdef real r = fma(n, -LN2_LOW(x), bounded - fma(n, LN2_HIGH(x), near))
+    cdef real p = scaled_power_of_two(z)
+    return fma(p, fma(r * r, exp_quotient(r), r), p)
 
 
-cdef inline real softmax_value(real term, real total) noexcept nogil:
-    return term / total
+cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:
+    """term * (reciprocal + low)."""
+    return fma(term, reciprocal, term * low)
 
 
 cdef inline real softmax_product(real g, real y) noexcept nogil:
