@@ -37,6 +37,7 @@ def _split(value: float, double: bool) -> tuple[float, float]:
 def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
     """Name -> value, each exactly representable in the format."""
     table = coefficients.FLOAT64 if double else coefficients.FLOAT32
+    shift, scale = (1.5 * 2.0**52 + 1023, 512) if double else (1.5 * 2.0**23 + 127, 64)
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
     return {
@@ -44,16 +45,21 @@ def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
-        # Adding it to |v| < 2^22 (2^51) rounds v to an integer in the low bits of the significand.
-        "SHIFT": 1.5 * 2.0 ** (52 if double else 23),
-        # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number.
-        "DOWN": 2.0 ** (-512 if double else -64),
+        # Adding it to |v| < 2^21 (2^50) rounds v to an integer, biased as exponents are, in the significand's low bits.
+        "SHIFT": shift,
+        "SHIFT_UP": shift + scale,
+        "SHIFT_DOWN": shift - scale,
+        # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number, and DOWN e^-EXP_FLOOR.
+        "DOWN": 2.0**-scale,
         "EXP_FLOOR": -1000.0 if double else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
         "LARGEST": sys.float_info.max if double else (2.0 - 2.0**-23) * 2.0**127,
-        # tanh(x) rounds to x below.
-        "TANH_LINEAR": 2.0 ** (-28 if double else -13),
+        # Added to a parameter to keep a division by it finite.
+        "SMALL": 2.0 ** (-1000 if double else -120),
+        # tanh is 1 from here on, and 1 / (1 + e^-x).
+        "TANH_ONE": 20.0 if double else 9.125,
+        "GATE_OPEN": 40.0 if double else 20.0,
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

@@ -113,7 +113,7 @@ def _primitive(name: str):
 def traced_formulas(real: type) -> dict:
     from kernels.backends import numba_formulas
 
-    names = ("fma", "power_of_two", "scaled_power_of_two", "select")
+    names = ("fma", "power_of_two", "copy_sign", "select")
     return numba_formulas.bind(real, {name: _primitive(name) for name in names}, _with_selects)
 
 

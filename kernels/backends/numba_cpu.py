@@ -61,34 +61,36 @@ def formulas(dtype: type) -> dict[str, Callable]:
 
 
 def primitives(dtype: type) -> dict[str, Callable]:
-    """fma as the processor's instruction, powers of two by shifting bits."""
+    """fma as the processor's instruction, powers of two and signs as bits."""
+    from llvmlite import ir
     from numba.extending import intrinsic
 
-    from kernels.backends.numba_formulas import EXPONENT_FIELDS
+    from kernels.backends.numba_formulas import SIGNIFICAND_BITS
 
-    bits, one, scaled = EXPONENT_FIELDS[dtype]
+    integer = ir.IntType(8 * dtype().itemsize)
 
     @intrinsic
     def fma(_, a, b, c):
         return a(a, a, a), lambda context, builder, sig, args: builder.fma(*args)
 
-    return {"fma": fma, "power_of_two": _power(bits, one), "scaled_power_of_two": _power(bits, scaled)}
-
-
-def _power(bits: int, exponent: int) -> Callable:
-    from llvmlite import ir
-    from numba.extending import intrinsic
-
     @intrinsic
-    def power(_, z):
+    def power_of_two(_, z):
         def generate(context, builder, sig, args):
-            integer = ir.IntType(32 if bits == 23 else 64)
-            value = builder.shl(builder.bitcast(args[0], integer), integer(bits))
-            return builder.bitcast(builder.add(value, integer(exponent << bits)), args[0].type)
+            bits = builder.shl(builder.bitcast(args[0], integer), integer(SIGNIFICAND_BITS[dtype]))
+            return builder.bitcast(bits, args[0].type)
 
         return z(z), generate
 
-    return power
+    @intrinsic
+    def copy_sign(_, x, sign):
+        def generate(context, builder, sig, args):
+            number = args[0].type
+            pair = ir.FunctionType(number, [number, number])
+            return builder.call(builder.module.declare_intrinsic("llvm.copysign", [number], pair), args)
+
+        return x(x, sign), generate
+
+    return {"fma": fma, "power_of_two": power_of_two, "copy_sign": copy_sign}
 
 
 @functools.cache

@@ -1,9 +1,10 @@
 """Scalar formulas of the Numba backends, CPU and CUDA: plain functions, compiled by whoever binds them.
 
-The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``scaled_power_of_two``, the constants) come
+The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``copy_sign``, the constants) come
 from ``bind``, once per target and dtype, so that every constant has the array's type and no float32 formula touches a
-double. The functions are branch-free: selects, explicit fma, one division. All exponentials are of arguments <= 0;
-they carry a factor SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end."""
+double. The functions are branch-free: selects, explicit fma, one division. Exponentials
+carry a factor SCALE or DOWN = 1 / SCALE where a subnormal would lose bits or a large one overflow, and DOWN removes it
+at the end."""
 
 # ruff: noqa: F821
 from __future__ import annotations
@@ -33,37 +34,48 @@ def exp_quotient(r):
     return fma(q, r, EXP[0])
 
 
-def shifted_multiple(x):
-    """SHIFT + n, where n is the integer nearest to x / ln 2."""
-    return fma(x, LOG2E, SHIFT)
+def reduced(x, n):
+    """x - n ln 2."""
+    return fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
 
 
-def expm1_reduced(x, low, z):
-    """e^r - 1 with r = x + low - n ln 2; a low of -0.0 means none and costs nothing."""
-    n = z - SHIFT
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x) + low)
+def reduced_product(a, b, n):
+    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    return fma(n, -LN2_LOW, fma(a, b, -(n * LN2_HIGH)))
+
+
+def expm1_reduced(r):
+    """e^r - 1 on |r| <= ln(2)/2."""
     return fma(r * r, exp_quotient(r), r)
 
 
-def scaled_exp(a, x, low):
-    """SCALE * a * e^(x + low) for x <= 0, rounded once more than the polynomial; x is at least EXP_FLOOR."""
-    z = shifted_multiple(x)
-    p = a * scaled_power_of_two(z)
-    return fma(p, expm1_reduced(x, low, z), p)
+# z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
+# z - SHIFT is n and power_of_two(z) is 2^n. SHIFT_UP and SHIFT_DOWN give SCALE * 2^n and DOWN * 2^n.
+def scaled_exp(x):
+    """SCALE * e^x for EXP_FLOOR <= x <= 0."""
+    z = fma(x, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP)), p)
+
+
+def scaled_exp_of_product(a, b):
+    """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
+    z = fma(a * b, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP)), p)
 
 
 def exp_nonpositive(x):
     """e^x for x <= 0."""
-    x = EXP_FLOOR if x < EXP_FLOOR else x
-    return scaled_exp(real(1), x, real(-0.0)) * DOWN
+    return scaled_exp(EXP_FLOOR if x < EXP_FLOOR else x) * DOWN
 
 
 def expm1_nonpositive(x):
     """e^x - 1 for x <= 0."""
     x = EXPM1_FLOOR if x < EXPM1_FLOOR else x
-    z = shifted_multiple(x)
+    z = fma(x, LOG2E, SHIFT)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(x, real(-0.0), z), p - real(1))
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT)), p - real(1))
 
 
 def clamp(x, bound):
@@ -163,17 +175,20 @@ def sigmoid_derivative_from_output(y):
 
 
 def tanh(x):
-    m = expm1_nonpositive(real(-2) * abs(x))
-    magnitude = -m / (m + real(2))
-    signed = magnitude if x > real(0) else -magnitude
-    return x if abs(x) < TANH_LINEAR else signed
+    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
+    a = abs(x)
+    t = real(-2) * (TANH_ONE if a > TANH_ONE else a)
+    z = fma(t, LOG2E, SHIFT)
+    p = power_of_two(z)
+    m = expm1_reduced(reduced(t, z - SHIFT))
+    return copy_sign(fma(-p, m, real(1) - p) / fma(p, m, real(1) + p), x)
 
 
 def tanh_derivative(x):
     t = real(-2) * abs(x)
-    scaled = scaled_exp(real(4), EXP_FLOOR if t < EXP_FLOOR else t, real(-0.0))
-    e = scaled * (DOWN / real(4))
-    return (scaled / fma(e, e + real(2), real(1))) * DOWN
+    scaled = scaled_exp(EXP_FLOOR if t < EXP_FLOOR else t)
+    e = scaled * DOWN
+    return (scaled / fma(e, e + real(2), real(1))) * (real(4) * DOWN)
 
 
 def tanh_derivative_from_output(y):
@@ -182,45 +197,41 @@ def tanh_derivative_from_output(y):
 
 # ---------------------------------------------------------------- swish
 # For |beta| < 2^-32 (float32) or 2^-358 (float64) these hold while |x| stays below 2^39 or 2^368.
-def rounding_of_product(a, b, product):
-    """What rounding took from a * b, or nothing where the product is beyond every exponential."""
-    return fma(a, b, -product) if abs(product) < -EXP_FLOOR else real(0)
+def vanishing_point(beta):
+    """|x| at which e^-|beta x| is e^EXP_FLOOR; the addend keeps it finite for a beta of 0 and changes no other."""
+    return -EXP_FLOOR / (abs(beta) + SMALL)
 
 
 def swish(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    u = real(1) + scaled_exp(real(1), -abs(t), low) * DOWN
-    vanishing = scaled_exp(finite if product == t else real(-0.0), -abs(t), low)
-    # One division for both signs.
-    return ((vanishing if t < real(0) else x) / u) * (DOWN if t < real(0) else real(1))
+    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
+    y = clamp(x, vanishing_point(beta))
+    t = beta * y
+    z = fma(t, -LOG2E, SHIFT_DOWN)
+    p = power_of_two(z)
+    m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN))
+    gated = (y / fma(p, m, p + DOWN)) * DOWN
+    return x if t > GATE_OPEN else gated
 
 
 def swish_derivative(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    scaled = scaled_exp(real(1), -abs(t), low)
+    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
+    limit, a = vanishing_point(beta), abs(x)
+    y, b = limit if a > limit else a, -abs(beta)
+    scaled = scaled_exp_of_product(b, y)
     e = scaled * DOWN
     u = real(1) + e
-    slope = real(1) + (t if t < real(0) else t * e) / u
-    return ((scaled if t < real(0) else real(1)) * slope / u) * (DOWN if t < real(0) else real(1))
+    closed = beta * x < real(0)
+    numerator = fma(b * y, real(1) if closed else -e, u)
+    factor = scaled if closed else real(1)
+    return (factor * numerator / (u * u)) * (DOWN if closed else real(1))
 
 
 def swish_parameter_derivative(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    a = finite if product == t else nan_or(x, real(0))
-    e = scaled_exp(real(1), -abs(t), low) * DOWN
-    return (scaled_exp(a, -abs(t), low) * a / fma(e, e + real(2), real(1))) * DOWN
+    limit, a = vanishing_point(beta), abs(x)
+    y = limit if a > limit else a
+    scaled = scaled_exp_of_product(-abs(beta), y)
+    e = scaled * DOWN
+    return (scaled * y * y / fma(e, e + real(2), real(1))) * DOWN
 
 
 # ---------------------------------------------------------------- softmax
@@ -230,7 +241,12 @@ def softmax_term(x, largest):
     back = d - x
     low = (x - (d - back)) + (-largest - back)
     low = low if d > EXP_FLOOR else real(0)
-    return scaled_exp(real(1), EXP_FLOOR if d < EXP_FLOOR else d, low) * DOWN
+    t = EXP_FLOOR if d < EXP_FLOOR else d
+    z = fma(t, LOG2E, SHIFT_UP)
+    n = z - SHIFT_UP
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, t) + low)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(r), p) * DOWN
 
 
 def softmax_value(term, total):
@@ -246,14 +262,14 @@ def softmax_gradient(g, y, total):
 
 
 # ---------------------------------------------------------------- binding
-#: dtype -> (bits of the significand field, exponent field of 1.0, exponent field of SCALE)
-EXPONENT_FIELDS = {np.float32: (23, 127, 127 + 64), np.float64: (52, 1023, 1023 + 512)}
+#: dtype -> bits of the significand field
+SIGNIFICAND_BITS = {np.float32: 23, np.float64: 52}
 
 
 def bind(dtype: type, primitives: dict, jit: Callable) -> dict[str, Callable]:
     """Every formula of this text as a function for ``dtype``, compiled by ``jit`` over the target's primitives.
 
-    ``primitives`` gives ``fma``, ``power_of_two`` and ``scaled_power_of_two`` (2^n and SCALE * 2^n from SHIFT + n).
+    ``primitives`` gives ``fma``, ``power_of_two`` (2^n from SHIFT + n) and ``copy_sign``.
     """
     double = dtype is np.float64
     typed = {

@@ -1,6 +1,6 @@
 # Scalar formulas of the Cython loops, typed by the fused ``real``: selects, explicit fma, one division, no branch.
-# A constant is a function of its type: LOG2E(x) has x's type. All exponentials are of arguments <= 0; they carry a factor
-# SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end.
+# A constant is a function of its type: LOG2E(x) has x's type. Exponentials carry a factor SCALE or DOWN = 1 / SCALE where a
+# subnormal would lose bits or a large one overflow, and DOWN removes it at the end.
 #
 # The Numba backends hold the same formulas in their own text, and the tests hold both to the same bits.
 
@@ -23,37 +23,49 @@ cdef inline real exp_quotient(real r) noexcept nogil:
     return fma(q, r, EXP_0(r))
 
 
-cdef inline real shifted_multiple(real x) noexcept nogil:
-    """SHIFT + n, where n is the integer nearest to x / ln 2."""
-    return fma(x, LOG2E(x), SHIFT(x))
+cdef inline real reduced(real x, real n) noexcept nogil:
+    """x - n ln 2."""
+    return fma(n, -LN2_LOW(x), fma(n, -LN2_HIGH(x), x))
 
 
-cdef inline real expm1_reduced(real x, real low, real z) noexcept nogil:
-    """e^r - 1 with r = x + low - n ln 2; a low of -0.0 means none and costs nothing."""
-    cdef real n = z - SHIFT(x)
-    cdef real r = fma(n, -LN2_LOW(x), fma(n, -LN2_HIGH(x), x) + low)
+cdef inline real reduced_product(real a, real b, real n) noexcept nogil:
+    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    return fma(n, -LN2_LOW(a), fma(a, b, -(n * LN2_HIGH(a))))
+
+
+cdef inline real expm1_reduced(real r) noexcept nogil:
+    """e^r - 1 on |r| <= ln(2)/2."""
     return fma(r * r, exp_quotient(r), r)
 
 
-cdef inline real scaled_exp(real a, real x, real low) noexcept nogil:
-    """SCALE * a * e^(x + low) for x <= 0, rounded once more than the polynomial; x is at least EXP_FLOOR."""
-    cdef real z = shifted_multiple(x)
-    cdef real p = a * scaled_power_of_two(z)
-    return fma(p, expm1_reduced(x, low, z), p)
+# z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
+# z - SHIFT is n and power_of_two(z) is 2^n. SHIFT_UP and SHIFT_DOWN give SCALE * 2^n and DOWN * 2^n.
+cdef inline real scaled_exp(real x) noexcept nogil:
+    """SCALE * e^x for EXP_FLOOR <= x <= 0."""
+    cdef real z = fma(x, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP(x))), p)
+
+
+cdef inline real scaled_exp_of_product(real a, real b) noexcept nogil:
+    """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
+    cdef real z = fma(a * b, LOG2E(a), SHIFT_UP(a))
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP(a))), p)
 
 
 cdef inline real exp_nonpositive(real x) noexcept nogil:
     """e^x for x <= 0."""
     cdef real bounded = EXP_FLOOR(x) if x < EXP_FLOOR(x) else x
-    return scaled_exp(<real>1, bounded, <real>-0.0) * DOWN(x)
+    return scaled_exp(bounded) * DOWN(x)
 
 
 cdef inline real expm1_nonpositive(real x) noexcept nogil:
     """e^x - 1 for x <= 0."""
     cdef real bounded = EXPM1_FLOOR(x) if x < EXPM1_FLOOR(x) else x
-    cdef real z = shifted_multiple(bounded)
+    cdef real z = fma(bounded, LOG2E(x), SHIFT(x))
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(bounded, <real>-0.0, z), p - <real>1)
+    return fma(p, expm1_reduced(reduced(bounded, z - SHIFT(x))), p - <real>1)
 
 
 cdef inline real clamp(real x, real bound) noexcept nogil:
@@ -155,17 +167,20 @@ cdef inline real sigmoid_derivative_from_output(real y) noexcept nogil:
 
 
 cdef inline real tanh(real x) noexcept nogil:
-    cdef real m = expm1_nonpositive(<real>-2 * absolute(x))
-    cdef real magnitude = -m / (m + <real>2)
-    cdef real signed_magnitude = magnitude if x > <real>0 else -magnitude
-    return x if absolute(x) < TANH_LINEAR(x) else signed_magnitude
+    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
+    cdef real a = absolute(x)
+    cdef real t = <real>-2 * (TANH_ONE(x) if a > TANH_ONE(x) else a)
+    cdef real z = fma(t, LOG2E(x), SHIFT(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(reduced(t, z - SHIFT(x)))
+    return copy_sign(fma(-p, m, <real>1 - p) / fma(p, m, <real>1 + p), x)
 
 
 cdef inline real tanh_derivative(real x) noexcept nogil:
     cdef real t = <real>-2 * absolute(x)
-    cdef real scaled = scaled_exp(<real>4, EXP_FLOOR(x) if t < EXP_FLOOR(x) else t, <real>-0.0)
-    cdef real e = scaled * (DOWN(x) / <real>4)
-    return (scaled / fma(e, e + <real>2, <real>1)) * DOWN(x)
+    cdef real scaled = scaled_exp(EXP_FLOOR(x) if t < EXP_FLOOR(x) else t)
+    cdef real e = scaled * DOWN(x)
+    return (scaled / fma(e, e + <real>2, <real>1)) * (<real>4 * DOWN(x))
 
 
 cdef inline real tanh_derivative_from_output(real y) noexcept nogil:
@@ -174,52 +189,45 @@ cdef inline real tanh_derivative_from_output(real y) noexcept nogil:
 
 # ---------------------------------------------------------------- swish
 # For |beta| < 2^-32 (float32) or 2^-358 (float64) these hold while |x| stays below 2^39 or 2^368.
-cdef inline real rounding_of_product(real a, real b, real product) noexcept nogil:
-    """What rounding took from a * b, or nothing where the product is beyond every exponential."""
-    cdef real lost = fma(a, b, -product)
-    return lost if absolute(product) < -EXP_FLOOR(a) else <real>0
+cdef inline real vanishing_point(real beta) noexcept nogil:
+    """|x| at which e^-|beta x| is e^EXP_FLOOR; the addend keeps it finite for a beta of 0 and changes no other."""
+    return -EXP_FLOOR(beta) / (absolute(beta) + SMALL(beta))
 
 
 cdef inline real swish(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real u = <real>1 + scaled_exp(<real>1, -absolute(t), low) * DOWN(x)
-    cdef real factor = finite if product == t else <real>-0.0
-    cdef real vanishing = scaled_exp(factor, -absolute(t), low)
-    # One division for both signs.
-    cdef real numerator = vanishing if t < <real>0 else x
-    cdef real scale = DOWN(x) if t < <real>0 else <real>1
-    return (numerator / u) * scale
+    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
+    cdef real y = clamp(x, vanishing_point(beta))
+    cdef real t = beta * y
+    cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN(x)))
+    cdef real gated = (y / fma(p, m, p + DOWN(x))) * DOWN(x)
+    return x if t > GATE_OPEN(x) else gated
 
 
 cdef inline real swish_derivative(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real scaled = scaled_exp(<real>1, -absolute(t), low)
+    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real b = -absolute(beta)
+    cdef real scaled = scaled_exp_of_product(b, y)
     cdef real e = scaled * DOWN(x)
     cdef real u = <real>1 + e
-    cdef real gate = t if t < <real>0 else t * e
-    cdef real slope = <real>1 + gate / u
-    cdef real factor = scaled if t < <real>0 else <real>1
-    cdef real scale = DOWN(x) if t < <real>0 else <real>1
-    return (factor * slope / u) * scale
+    cdef bint closed = beta * x < <real>0
+    cdef real numerator = fma(b * y, <real>1 if closed else -e, u)
+    cdef real factor = scaled if closed else <real>1
+    cdef real scale = DOWN(x) if closed else <real>1
+    return (factor * numerator / (u * u)) * scale
 
 
 cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real a = finite if product == t else nan_or(x, <real>0)
-    cdef real e = scaled_exp(<real>1, -absolute(t), low) * DOWN(x)
-    return (scaled_exp(a, -absolute(t), low) * a / fma(e, e + <real>2, <real>1)) * DOWN(x)
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real scaled = scaled_exp_of_product(-absolute(beta), y)
+    cdef real e = scaled * DOWN(x)
+    return (scaled * y * y / fma(e, e + <real>2, <real>1)) * DOWN(x)
 
 
 # ---------------------------------------------------------------- softmax
@@ -229,7 +237,12 @@ cdef inline real softmax_term(real x, real largest) noexcept nogil:
     cdef real back = d - x
     cdef real low = (x - (d - back)) + (-largest - back)
     low = low if d > EXP_FLOOR(x) else <real>0
-    return scaled_exp(<real>1, EXP_FLOOR(x) if d < EXP_FLOOR(x) else d, low) * DOWN(x)
+    cdef real t = EXP_FLOOR(x) if d < EXP_FLOOR(x) else d
+    cdef real z = fma(t, LOG2E(x), SHIFT_UP(x))
+    cdef real n = z - SHIFT_UP(x)
+    cdef real r = fma(n, -LN2_LOW(x), fma(n, -LN2_HIGH(x), t) + low)
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(r), p) * DOWN(x)
 
 
 cdef inline real softmax_value(real term, real total) noexcept nogil:
