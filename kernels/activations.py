@@ -160,6 +160,11 @@ class Activation:
             names.append(f"{self.name}_parameter_derivative")
         return tuple(names)
 
+    def format_of(self, formula: str, compute: str) -> str:
+        """The format that a formula needs where "wide" is asked for: near a root it takes all of float64."""
+        rooted = self.derivative_roots and formula == f"{self.name}_derivative"
+        return "float64" if rooted and compute == "wide" else compute
+
     @property
     def example_parameters(self) -> tuple[float, ...]:
         return tuple(p.example for p in self.parameters)

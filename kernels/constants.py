@@ -18,6 +18,16 @@ _SELU_SCALE = 1.0507009873554804934
 LANES = 32
 
 
+#: What a formula computes in: its array's dtype, or "wide", the float64 inside of the accurate class, which is accurate
+#: enough to round to float32 and needs neither a long polynomial nor scaling.
+FORMATS = ("float32", "float64", "wide")
+
+
+def inside(dtype: str, accuracy: str) -> str:
+    """The format in which arrays of ``dtype`` are computed."""
+    return "wide" if accuracy == "accurate" and dtype == "float32" else dtype
+
+
 def _to_float32(value: float) -> float:
     return struct.unpack("f", struct.pack("f", value))[0]
 
@@ -34,10 +44,13 @@ def _split(value: float, double: bool) -> tuple[float, float]:
     return high, _to_float32(value - high)
 
 
-def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
-    """Name -> value, each exactly representable in the format."""
-    table = coefficients.FLOAT64 if double else coefficients.FLOAT32
-    shift, scale = (1.5 * 2.0**52 + 1023, 512) if double else (1.5 * 2.0**23 + 127, 64)
+def constants(name: str) -> dict[str, float | tuple[float, ...]]:
+    """Name -> value, each exactly representable in the format ``name``."""
+    double, wide = name != "float32", name == "wide"
+    table = getattr(coefficients, name.upper())
+    shift = 1.5 * 2.0**52 + 1023 if double else 1.5 * 2.0**23 + 127
+    # float64 holds whatever rounds to a float32.
+    scale = 0 if wide else 512 if double else 64
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
     return {
@@ -51,7 +64,7 @@ def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
         "SHIFT_DOWN": shift - scale,
         # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number, and DOWN e^-EXP_FLOOR.
         "DOWN": 2.0**-scale,
-        "EXP_FLOOR": -1000.0 if double else -130.0,
+        "EXP_FLOOR": -1000.0 if name == "float64" else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
         "LARGEST": sys.float_info.max if double else (2.0 - 2.0**-23) * 2.0**127,

@@ -14,7 +14,7 @@ import numpy as np
 NODES = 120
 
 #: format -> (numpy type, number of coefficients of q, bits of ln 2's high part)
-FORMATS = {"float32": (np.float32, 5, 15), "float64": (np.float64, 10, 40)}
+FORMATS = {"float32": (np.float32, 5, 15), "float64": (np.float64, 10, 40), "wide": (np.float64, 6, 53)}
 
 
 def quotient(r: mpmath.mpf) -> mpmath.mpf:

@@ -22,7 +22,7 @@ from numba import config, cuda, float64
 
 from kernels.activations import ROW_PARTS
 from kernels.backends import numba_formulas
-from kernels.backends.numba_formulas import SIGNIFICAND_BITS
+from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
 from kernels.constants import LANES
 
 #: Elements that a thread takes at once: one 16-byte access in float32, two in float64.
@@ -202,9 +202,9 @@ def primitives(dtype: type) -> dict[str, Callable]:
 
 
 @functools.cache
-def formulas(dtype: type) -> dict[str, Callable]:
-    """The scalar formulas for ``dtype`` on this target."""
-    return numba_formulas.bind(dtype, primitives(dtype), formula_jit)
+def formulas(compute: str) -> dict[str, Callable]:
+    """The scalar formulas for a format on this target."""
+    return numba_formulas.bind(compute, primitives(TYPES[compute]), formula_jit)
 
 
 # ---------------------------------------------------------------- memory

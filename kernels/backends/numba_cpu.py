@@ -16,7 +16,7 @@ import numpy as np
 from kernels import threads
 from kernels.activations import Activation
 from kernels.backends.cython_loops import THREADS_FROM, jacobian
-from kernels.constants import LANES
+from kernels.constants import LANES, inside
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: Elements of a block: what a block needs stays in the first-level cache.
@@ -51,13 +51,13 @@ def variants() -> tuple[str, ...]:
 
 # ---------------------------------------------------------------- primitives
 @functools.cache
-def formulas(dtype: type) -> dict[str, Callable]:
-    """The scalar formulas for a dtype, compiled lazily as inlined functions."""
+def formulas(compute: str) -> dict[str, Callable]:
+    """The scalar formulas for a format, compiled lazily as inlined functions."""
     from numba import njit
 
-    from kernels.backends.numba_formulas import bind
+    from kernels.backends.numba_formulas import TYPES, bind
 
-    return bind(dtype, primitives(dtype), njit(error_model="numpy"))
+    return bind(compute, primitives(TYPES[compute]), njit(error_model="numpy"))
 
 
 def primitives(dtype: type) -> dict[str, Callable]:
@@ -130,10 +130,12 @@ def _tools():
 
 
 # ---------------------------------------------------------------- kernels
-def _compile(function: Callable, dtype: type) -> object:
+def _compile(function: Callable, compute: str) -> object:
     from numba import cfunc, from_dtype, types
 
-    number = types.CPointer(from_dtype(np.dtype(dtype)))
+    from kernels.backends.numba_formulas import TYPES
+
+    number = types.CPointer(from_dtype(np.dtype(TYPES[compute])))
     kernel = cfunc(types.void(number, number, types.intp, number), error_model="numpy", nopython=True)(function)
     _kept.append(kernel)
     return kernel
@@ -168,19 +170,19 @@ def _loop(formula: Callable, parameters: int, each: bool) -> Callable:
 
 
 @functools.cache
-def elementwise(formula: str, dtype: type, parameters: int, each: bool = False) -> object:
+def elementwise(formula: str, compute: str, parameters: int, each: bool = False) -> object:
     """The compiled loop around one scalar formula; its ``.address`` is the kernel."""
-    return _compile(_loop(formulas(dtype)[formula], parameters, each), dtype)
+    return _compile(_loop(formulas(compute)[formula], parameters, each), compute)
 
 
 @functools.cache
-def row(name: str, dtype: type) -> tuple[object, object]:
+def row(name: str, compute: str) -> tuple[object, object]:
     """(value, backward from output) of a row function: the same signature, n is the row's length."""
-    text = formulas(dtype)
+    text = formulas(compute)
     term, value = text[f"{name}_term"], text[f"{name}_value"]
     product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
-    real = dtype
-    lowest = dtype(-np.inf)
+    real = text["real"]
+    lowest = real(-np.inf)
     lanes = _tools()[1]
     halving_tree = _halving_tree()
 
@@ -217,7 +219,7 @@ def row(name: str, dtype: type) -> tuple[object, object]:
         for i in range(n):
             out[i] = gradient(g[i], y[i], total)
 
-    return _compile(forward, dtype), _compile(backward, dtype)
+    return _compile(forward, compute), _compile(backward, compute)
 
 
 @functools.cache
@@ -312,22 +314,23 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
         return jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
-    compute = np.float64 if accuracy == "accurate" else dtype
+    compute = inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
         return _bind_elementwise(record, form, dtype, compute)
     return _bind_rows(record, form, dtype, compute)
 
 
-def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     from kernels.backends.cython_loops import formulas as names
 
     first, second = names(record, form)
     count = len(record.parameters)
     inputs = 2 if form.startswith("backward") else 1
     nothing = np.empty(0, dtype)
+    real = formulas(compute)["real"]
 
     def address(formula: str | None, each: bool) -> int:
-        return elementwise(formula, compute, count, each).address if formula else 0
+        return elementwise(formula, record.format_of(formula, compute), count, each).address if formula else 0
 
     plain = (address(first, False), address(second, False))
 
@@ -338,24 +341,25 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type)
             out = np.empty_like(x)
             out = (out, np.empty_like(x)) if second else out
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = np.asarray(params[0] if each else params, compute)
+        values = np.asarray(params[0] if each else params, real)
         pair = (address(first, True), address(second, True)) if each else plain
         one, two = out if second else (out, nothing)
-        _run(0, dtype, compute, x.size, (*pair, x, g, one, two, values, each))
+        _run(0, dtype, real, x.size, (*pair, x, g, one, two, values, each))
         return out
 
     return kernel
 
 
-def _bind_rows(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     forward, backward = row(record.name, compute)
+    real = formulas(compute)["real"]
     first = 0 if form == "backward_from_output" else forward.address
     second = 0 if form == "value" else backward.address
 
     def kernel(*args, out=None):
         x = args[-1]
         out = np.empty_like(x) if out is None else out
-        _run(1, dtype, compute, x.size, (first, second, x, args[0], out))
+        _run(1, dtype, real, x.size, (first, second, x, args[0], out))
         return out
 
     return kernel

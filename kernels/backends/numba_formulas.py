@@ -1,7 +1,7 @@
 """Scalar formulas of the Numba backends, CPU and CUDA: plain functions, compiled by whoever binds them.
 
 The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``copy_sign``, the constants) come
-from ``bind``, once per target and dtype, so that every constant has the array's type and no float32 formula touches a
+from ``bind``, once per target and format, so that every constant has the array's type and no float32 formula touches a
 double. The functions are branch-free: selects, explicit fma, one division. Exponentials
 carry a factor SCALE or DOWN = 1 / SCALE where a subnormal would lose bits or a large one overflow, and DOWN removes it
 at the end."""
@@ -26,6 +26,8 @@ def exp_quotient(r):
         q = fma(q, r, EXP[6])
         q = fma(q, r, EXP[5])
         q = fma(q, r, EXP[4])
+    elif WIDE:
+        q = fma(EXP[5], r, EXP[4])
     else:
         q = EXP[4]
     q = fma(q, r, EXP[3])
@@ -35,12 +37,17 @@ def exp_quotient(r):
 
 
 def reduced(x, n):
-    """x - n ln 2."""
-    return fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    """x - n ln 2; float64 has room for the low part of a float32 result's."""
+    high = fma(n, -LN2_HIGH, x)
+    if WIDE:
+        return high
+    return fma(n, -LN2_LOW, high)
 
 
 def reduced_product(a, b, n):
     """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    if WIDE:
+        return reduced(a * b, n)
     return fma(n, -LN2_LOW, fma(a, b, -(n * LN2_HIGH)))
 
 
@@ -262,23 +269,27 @@ def softmax_gradient(g, y, total):
 
 
 # ---------------------------------------------------------------- binding
-#: dtype -> bits of the significand field
+#: format -> its type
+TYPES = {"float32": np.float32, "float64": np.float64, "wide": np.float64}
+
+#: type -> bits of the significand field
 SIGNIFICAND_BITS = {np.float32: 23, np.float64: 52}
 
 
-def bind(dtype: type, primitives: dict, jit: Callable) -> dict[str, Callable]:
-    """Every formula of this text as a function for ``dtype``, compiled by ``jit`` over the target's primitives.
+def bind(name: str, primitives: dict, jit: Callable) -> dict[str, Callable]:
+    """Every formula of this text as a function for a format, compiled by ``jit`` over the target's primitives.
 
     ``primitives`` gives ``fma``, ``power_of_two`` (2^n from SHIFT + n) and ``copy_sign``.
     """
-    double = dtype is np.float64
+    dtype = TYPES[name]
     typed = {
-        name: tuple(map(dtype, value)) if isinstance(value, tuple) else dtype(value)
-        for name, value in constants(double).items()
+        key: tuple(map(dtype, value)) if isinstance(value, tuple) else dtype(value)
+        for key, value in constants(name).items()
     }
-    namespace = {"DOUBLE": double, "real": dtype, "abs": abs, **typed, **primitives}
-    for name, function in _texts().items():
-        namespace[name] = jit(types.FunctionType(function.__code__, namespace, name))
+    flags = {"DOUBLE": name == "float64", "WIDE": name == "wide"}
+    namespace = {**flags, "real": dtype, "abs": abs, **typed, **primitives}
+    for key, function in _texts().items():
+        namespace[key] = jit(types.FunctionType(function.__code__, namespace, key))
     return namespace
 
 

@@ -1,4 +1,5 @@
-# Scalar formulas of the Cython loops, typed by the fused ``real``: selects, explicit fma, one division, no branch.
+# Scalar formulas of the Cython loops, typed by the fused ``real`` (float, double, or wide: the double inside of the accurate
+# class, which needs float32's accuracy and a bit): selects, explicit fma, one division, no branch.
 # A constant is a function of its type: LOG2E(x) has x's type. Exponentials carry a factor SCALE or DOWN = 1 / SCALE where a
 # subnormal would lose bits or a large one overflow, and DOWN removes it at the end.
 #
@@ -15,6 +16,8 @@ cdef inline real exp_quotient(real r) noexcept nogil:
         q = fma(q, r, EXP_6(r))
         q = fma(q, r, EXP_5(r))
         q = fma(q, r, EXP_4(r))
+    elif real is wide:
+        q = fma(EXP_5(r), r, EXP_4(r))
     else:
         q = EXP_4(r)
     q = fma(q, r, EXP_3(r))
@@ -24,13 +27,20 @@ cdef inline real exp_quotient(real r) noexcept nogil:
 
 
 cdef inline real reduced(real x, real n) noexcept nogil:
-    """x - n ln 2."""
-    return fma(n, -LN2_LOW(x), fma(n, -LN2_HIGH(x), x))
+    """x - n ln 2; float64 has room for the low part of a float32 result's."""
+    cdef real high = fma(n, -LN2_HIGH(x), x)
+    if real is wide:
+        return high
+    else:
+        return fma(n, -LN2_LOW(x), high)
 
 
 cdef inline real reduced_product(real a, real b, real n) noexcept nogil:
     """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
-    return fma(n, -LN2_LOW(a), fma(a, b, -(n * LN2_HIGH(a))))
+    if real is wide:
+        return reduced(a * b, n)
+    else:
+        return fma(n, -LN2_LOW(a), fma(a, b, -(n * LN2_HIGH(a))))
 
 
 cdef inline real expm1_reduced(real r) noexcept nogil:

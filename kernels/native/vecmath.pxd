@@ -65,9 +65,18 @@ cdef extern from * nogil:
     float fabsf(float x) noexcept
     double fabs(double x) noexcept
 
+cdef extern from *:
+    """
+    typedef double kernels_wide;
+    """
+    # A double in C, with constants for results that are rounded to float32. Cython tells the members of a fused type
+    # apart by the kind of number only, so it must not know.
+    ctypedef long double wide "kernels_wide"
+
 ctypedef fused real:
     float
     double
+    wide
 
 
 cdef inline real fma(real a, real b, real c) noexcept nogil:
