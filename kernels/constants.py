@@ -6,7 +6,6 @@ Imports nothing heavy: the build script renders the Cython text from it.
 from __future__ import annotations
 
 import struct
-import sys
 
 from kernels import coefficients
 
@@ -67,7 +66,6 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "EXP_FLOOR": -1000.0 if name == "float64" else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
-        "LARGEST": sys.float_info.max if double else (2.0 - 2.0**-23) * 2.0**127,
         # Added to a parameter to keep a division by it finite.
         "SMALL": 2.0 ** (-1000 if double else -120),
         # tanh is 1 from here on, and 1 / (1 + e^-x).

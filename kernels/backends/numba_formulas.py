@@ -140,7 +140,7 @@ def elu(x, alpha):
 
 
 def elu_derivative(x, alpha):
-    negative = alpha * exp_nonpositive(real(0) if x > real(0) else x)
+    negative = alpha * exp_nonpositive(-abs(x))
     return real(1) if x > real(0) else negative
 
 
@@ -148,16 +148,23 @@ def elu_derivative_from_output(y, alpha):
     return real(1) if y > real(0) else y + alpha
 
 
+def multiple(x, high, low):
+    """x (high + low); the low part of a constant is 0 in float64, where an infinite x would make NaN of it."""
+    if DOUBLE or WIDE:
+        return x * high
+    return fma(x, high, x * low)
+
+
 def selu(x):
     m = expm1_nonpositive(x)
-    negative = fma(m, SELU_SCALE_ALPHA, m * SELU_SCALE_ALPHA_LOW)
-    positive = fma(x, SELU_SCALE, clamp(x, LARGEST) * SELU_SCALE_LOW)
+    negative = multiple(m, SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_LOW)
+    positive = multiple(x, SELU_SCALE, SELU_SCALE_LOW)
     return positive if x >= real(0) else negative
 
 
 def selu_derivative(x):
-    e = exp_nonpositive(real(0) if x > real(0) else x)
-    negative = fma(e, SELU_SCALE_ALPHA, e * SELU_SCALE_ALPHA_LOW)
+    e = exp_nonpositive(-abs(x))
+    negative = multiple(e, SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_LOW)
     return SELU_SCALE + SELU_SCALE_LOW if x > real(0) else negative
 
 

@@ -1,5 +1,5 @@
-# Scalar formulas of the Cython loops, typed by the fused ``real`` (float, double, or wide: the double inside of the accurate
-# class, which needs float32's accuracy and a bit): selects, explicit fma, one division, no branch.
+# Scalar formulas of the Cython loops, typed by the fused ``real``: selects, explicit fma, one division, no branch. ``real``
+# is float, double, or wide: the double inside of the accurate class, which needs little more than float32's accuracy.
 # A constant is a function of its type: LOG2E(x) has x's type. Exponentials carry a factor SCALE or DOWN = 1 / SCALE where a
 # subnormal would lose bits or a large one overflow, and DOWN removes it at the end.
 #
@@ -133,7 +133,7 @@ cdef inline real elu(real x, real alpha) noexcept nogil:
 
 
 cdef inline real elu_derivative(real x, real alpha) noexcept nogil:
-    cdef real negative = alpha * exp_nonpositive(<real>0 if x > <real>0 else x)
+    cdef real negative = alpha * exp_nonpositive(-absolute(x))
     return <real>1 if x > <real>0 else negative
 
 
@@ -142,16 +142,24 @@ cdef inline real elu_derivative_from_output(real y, real alpha) noexcept nogil:
     return <real>1 if y > <real>0 else negative
 
 
+cdef inline real multiple(real x, real high, real low) noexcept nogil:
+    """x (high + low); the low part of a constant is 0 in float64, where an infinite x would make NaN of it."""
+    if real is float:
+        return fma(x, high, x * low)
+    else:
+        return x * high
+
+
 cdef inline real selu(real x) noexcept nogil:
     cdef real m = expm1_nonpositive(x)
-    cdef real negative = fma(m, SELU_SCALE_ALPHA(x), m * SELU_SCALE_ALPHA_LOW(x))
-    cdef real positive = fma(x, SELU_SCALE(x), clamp(x, LARGEST(x)) * SELU_SCALE_LOW(x))
+    cdef real negative = multiple(m, SELU_SCALE_ALPHA(x), SELU_SCALE_ALPHA_LOW(x))
+    cdef real positive = multiple(x, SELU_SCALE(x), SELU_SCALE_LOW(x))
     return positive if x >= <real>0 else negative
 
 
 cdef inline real selu_derivative(real x) noexcept nogil:
-    cdef real e = exp_nonpositive(<real>0 if x > <real>0 else x)
-    cdef real negative = fma(e, SELU_SCALE_ALPHA(x), e * SELU_SCALE_ALPHA_LOW(x))
+    cdef real e = exp_nonpositive(-absolute(x))
+    cdef real negative = multiple(e, SELU_SCALE_ALPHA(x), SELU_SCALE_ALPHA_LOW(x))
     return SELU_SCALE(x) + SELU_SCALE_LOW(x) if x > <real>0 else negative
 
 
