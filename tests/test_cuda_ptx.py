@@ -167,11 +167,12 @@ def assert_fma_count(ptx: str, expected: int) -> None:
 def element_bodies(form: str, dtype: type, ptx: str) -> int:
     """How many copies of the formula the elementwise loop has: four a group, one a single element, times unrolling."""
     outputs = 2 if form == "value_and_derivative" else 1
-    vector, lanes = ("v4.f32", 4) if dtype is np.float32 else ("v2.f64", 2)
-    groups = count(rf"st\.global\.{re.escape(vector)}", ptx)
-    singles = count(rf"st\.global\.f{8 * dtype().itemsize}", ptx)
+    # A result made of bits, as of copy_sign, is stored as an integer.
+    number, lanes = f"[fbu]{8 * dtype().itemsize}", 16 // dtype().itemsize
+    groups = count(rf"st\.global\.v{lanes}\.{number}", ptx)
+    singles = count(rf"st\.global\.{number}", ptx)
     assert groups, "no 16-byte stores"
-    assert count(rf"ld\.global\.{re.escape(vector)}", ptx), "no 16-byte loads"
+    assert count(rf"ld\.global\.v{lanes}\.{number}", ptx), "no 16-byte loads"
     return (groups * lanes + singles) // outputs
 
 
