@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS  # noqa: E402
-from kernels.constants import FORMATS, LANES, constants  # noqa: E402
+from kernels.constants import FORMATS, LANES, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -50,6 +50,7 @@ def render(level) -> str:
         level=level.name,
         records=RECORDS,
         constants=named_constants(),
+        vector_math=VECTOR_MATH,
         lanes=LANES,
         dtypes=(("float32", "float"), ("float64", "double"), ("wide", "wide")),
     )

@@ -17,6 +17,9 @@ _SELU_SCALE = 1.0507009873554804934
 LANES = 32
 
 
+#: Functions of the vector math that have loops of their own, for their tests.
+VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p")
+
 #: What a formula computes in: its array's dtype, or "wide", the float64 inside of the accurate class, which is accurate
 #: enough to round to float32 and needs neither a long polynomial nor scaling.
 FORMATS = ("float32", "float64", "wide")
@@ -54,6 +57,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
     return {
         "EXP": table["exp"],
+        "LOG1P": table["log1p"],
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
@@ -71,6 +75,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,
+        # 1 + x is halved from here on.
+        "SQRT2_LESS_1": _to_float32(2**0.5 - 1),
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

@@ -85,6 +85,34 @@ def expm1_nonpositive(x):
     return fma(p, expm1_reduced(reduced(x, z - SHIFT)), p - real(1))
 
 
+def log1p_quotient(z):
+    """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
+    if DOUBLE:
+        p = fma(LOG1P[6], z, LOG1P[5])
+        p = fma(p, z, LOG1P[4])
+        p = fma(p, z, LOG1P[3])
+        p = fma(p, z, LOG1P[2])
+    elif WIDE:
+        p = fma(LOG1P[3], z, LOG1P[2])
+    else:
+        p = LOG1P[2]
+    p = fma(p, z, LOG1P[1])
+    return fma(p, z, LOG1P[0])
+
+
+def log1p(x):
+    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    halved = x > SQRT2_LESS_1
+    f = real(0.5) * (x - real(1)) if halved else x
+    high = LN2_HIGH if halved else real(0)
+    low = LN2_LOW if halved else real(0)
+    s = f / (real(2) + f)
+    z = s * s
+    h = real(0.5) * f * f
+    # f - h is nearly log(1 + f): what s corrects is small, and so is its rounding.
+    return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
+
+
 def clamp(x, bound):
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x

@@ -78,6 +78,35 @@ cdef inline real expm1_nonpositive(real x) noexcept nogil:
     return fma(p, expm1_reduced(reduced(bounded, z - SHIFT(x))), p - <real>1)
 
 
+cdef inline real log1p_quotient(real z) noexcept nogil:
+    """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
+    cdef real p
+    if real is double:
+        p = fma(LOG1P_6(z), z, LOG1P_5(z))
+        p = fma(p, z, LOG1P_4(z))
+        p = fma(p, z, LOG1P_3(z))
+        p = fma(p, z, LOG1P_2(z))
+    elif real is wide:
+        p = fma(LOG1P_3(z), z, LOG1P_2(z))
+    else:
+        p = LOG1P_2(z)
+    p = fma(p, z, LOG1P_1(z))
+    return fma(p, z, LOG1P_0(z))
+
+
+cdef inline real log1p(real x) noexcept nogil:
+    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    cdef bint halved = x > SQRT2_LESS_1(x)
+    cdef real f = <real>0.5 * (x - <real>1) if halved else x
+    cdef real high = LN2_HIGH(x) if halved else <real>0
+    cdef real low = LN2_LOW(x) if halved else <real>0
+    cdef real s = f / (<real>2 + f)
+    cdef real z = s * s
+    cdef real h = <real>0.5 * f * f
+    # f - h is nearly log(1 + f): what s corrects is small, and so is its rounding.
+    return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
+
+
 cdef inline real clamp(real x, real bound) noexcept nogil:
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x
