@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, ROW_LOOPS  # noqa: E402
-from kernels.constants import LANES, constants  # noqa: E402
+from kernels.constants import FORMATS, LANES, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -27,16 +27,16 @@ REPORT = NATIVE / "build_report.json"
 LOOP_FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Werror=double-promotion"]
 
 
-def named_constants() -> list[tuple[str, float, float]]:
-    """(name, float32 value, float64 value), the tuples spread out; a value that one format lacks is 0."""
+def named_constants() -> list[tuple[str, dict[str, float]]]:
+    """(name, format -> value), the tuples spread out; a value that one format lacks is 0."""
+    tables = {name: constants(name) for name in FORMATS}
     rows = []
-    single, double = constants(False), constants(True)
-    for name, value in double.items():
+    for name, value in tables["float64"].items():
         if isinstance(value, tuple):
-            short = single[name] + (0.0,) * (len(value) - len(single[name]))
-            rows += [(f"{name}_{i}", a, b) for i, (a, b) in enumerate(zip(short, value, strict=True))]
+            padded = {f: t[name] + (0.0,) * (len(value) - len(t[name])) for f, t in tables.items()}
+            rows += [(f"{name}_{i}", {f: p[i] for f, p in padded.items()}) for i in range(len(value))]
         else:
-            rows.append((name, single[name], value))
+            rows.append((name, {f: t[name] for f, t in tables.items()}))
     return rows
 
 
@@ -50,11 +50,12 @@ def render(level) -> str:
         level=level.name,
         records=RECORDS,
         constants=named_constants(),
+        vector_math=VECTOR_MATH,
         lanes=LANES,
         row_batch=8,
         row_loops=ROW_LOOPS,
         halves=[LANES >> k for k in range(1, LANES.bit_length())],
-        dtypes=(("float32", "float"), ("float64", "double")),
+        dtypes=(("float32", "float"), ("float64", "double"), ("wide", "wide")),
     )
     target = NATIVE / f"{level.module}.pyx"
     if not (ROOT / target).exists() or (ROOT / target).read_text() != text:

@@ -6,7 +6,6 @@ Imports nothing heavy: the build script renders the Cython text from it.
 from __future__ import annotations
 
 import struct
-import sys
 
 from kernels import coefficients
 
@@ -16,6 +15,19 @@ _SELU_SCALE = 1.0507009873554804934
 #: Sums over a row use this many float64 accumulators (element i goes to lane i % LANES), then a halving tree over the
 #: lanes, so that every level, thread count and device adds in the same order.
 LANES = 32
+
+
+#: Functions of the vector math that have loops of their own, for their tests.
+VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p")
+
+#: What a formula computes in: its array's dtype, or "wide", the float64 inside of the accurate class, which is accurate
+#: enough to round to float32 and needs neither a long polynomial nor scaling.
+FORMATS = ("float32", "float64", "wide")
+
+
+def inside(dtype: str, accuracy: str) -> str:
+    """The format in which arrays of ``dtype`` are computed."""
+    return "wide" if accuracy == "accurate" and dtype == "float32" else dtype
 
 
 def _to_float32(value: float) -> float:
@@ -34,21 +46,28 @@ def _split(value: float, double: bool) -> tuple[float, float]:
     return high, _to_float32(value - high)
 
 
-def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
-    """Name -> value, each exactly representable in the format."""
-    table = coefficients.FLOAT64 if double else coefficients.FLOAT32
+def constants(name: str) -> dict[str, float | tuple[float, ...]]:
+    """Name -> value, each exactly representable in the format ``name``."""
+    double, wide = name != "float32", name == "wide"
+    table = getattr(coefficients, name.upper())
+    shift = 1.5 * 2.0**52 + 1023 if double else 1.5 * 2.0**23 + 127
+    # float64 holds whatever rounds to a float32.
+    scale = 0 if wide else 512 if double else 64
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
     return {
         "EXP": table["exp"],
+        "LOG1P": table["log1p"],
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
-        # Adding it to |v| < 2^22 (2^51) rounds v to an integer in the low bits of the significand.
-        "SHIFT": 1.5 * 2.0 ** (52 if double else 23),
-        # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number.
-        "DOWN": 2.0 ** (-512 if double else -64),
-        "EXP_FLOOR": -1000.0 if double else -130.0,
+        # Adding it to |v| < 2^21 (2^50) rounds v to an integer, biased as exponents are, in the significand's low bits.
+        "SHIFT": shift,
+        "SHIFT_UP": shift + scale,
+        "SHIFT_DOWN": shift - scale,
+        # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number, and DOWN e^-EXP_FLOOR.
+        "DOWN": 2.0**-scale,
+        "EXP_FLOOR": -1000.0 if name == "float64" else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
         # A row's terms are of x itself while |largest| is at most this; beyond, x - largest is exact where it counts.
@@ -57,9 +76,13 @@ def constants(double: bool) -> dict[str, float | tuple[float, ...]]:
         "GRID": 1.5 * 2.0 ** (14 if double else 10),
         # Compensated sums of a row's terms start here, above every term; in float64 so far that their tree is exact.
         "SUM_START": 2.0**532 if double else 2.0**65,
-        "LARGEST": sys.float_info.max if double else (2.0 - 2.0**-23) * 2.0**127,
-        # tanh(x) rounds to x below.
-        "TANH_LINEAR": 2.0 ** (-28 if double else -13),
+        # Added to a parameter to keep a division by it finite.
+        "SMALL": 2.0 ** (-1000 if double else -120),
+        # tanh is 1 from here on, and 1 / (1 + e^-x).
+        "TANH_ONE": 20.0 if double else 9.125,
+        "GATE_OPEN": 40.0 if double else 20.0,
+        # 1 + x is halved from here on.
+        "SQRT2_LESS_1": _to_float32(2**0.5 - 1),
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

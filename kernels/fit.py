@@ -1,42 +1,72 @@
 """Fit the polynomials of the vector math: ``python -m kernels.fit`` prints ``coefficients.py``.
 
-e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, with q a polynomial whose coefficients are rounded to the target format. The
-coefficients are rounded one at a time, lowest first, and those that remain are fitted anew each time, so that they
-absorb the rounding of those before. Each fit is a weighted least-squares fit on Chebyshev nodes in 200-bit
-arithmetic, which comes within a few per cent of the minimax error. The weight makes it the error relative to e^r.
+e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, and log(1 + f) = 2 atanh(s) = 2 s + s z p(z) with z = s^2 and s = f / (2 + f),
+for 1 + f from 1/sqrt(2) to sqrt(2). The coefficients of q and p are rounded to the target format, one at a time, lowest
+first, and those that remain are fitted anew each time, so that they absorb the rounding of those before. Each fit is a
+weighted least-squares fit on Chebyshev nodes in 200-bit arithmetic, which comes within a few per cent of the minimax
+error. The weight makes it the error relative to e^r or to 2 s.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import mpmath
 import numpy as np
 
 NODES = 120
 
-#: format -> (numpy type, number of coefficients of q, bits of ln 2's high part)
-FORMATS = {"float32": (np.float32, 5, 15), "float64": (np.float64, 10, 40)}
+#: format -> (numpy type, number of coefficients of q and of p, bits of ln 2's high part)
+FORMATS = {"float32": (np.float32, 5, 3, 15), "float64": (np.float64, 10, 7, 40), "wide": (np.float64, 6, 4, 53)}
 
 
-def quotient(r: mpmath.mpf) -> mpmath.mpf:
+@dataclass(frozen=True)
+class Target:
+    """What a polynomial stands for on [low, high], and the weight of its error there."""
+
+    function: Callable[[mpmath.mpf], mpmath.mpf]
+    weight: Callable[[mpmath.mpf], mpmath.mpf]
+    low: mpmath.mpf
+    high: mpmath.mpf
+
+
+def exp_quotient(r: mpmath.mpf) -> mpmath.mpf:
     """(e^r - 1 - r) / r^2, without cancellation."""
     if abs(r) > mpmath.mpf("0.01"):
         return (mpmath.expm1(r) - r) / r**2
     return mpmath.fsum(r**k / mpmath.factorial(k + 2) for k in range(30))
 
 
-def fit(degree: int, fixed: list[mpmath.mpf], half_width: mpmath.mpf) -> list[mpmath.mpf]:
-    """The coefficients of q from len(fixed) to degree, those in ``fixed`` given."""
-    nodes = [half_width * mpmath.cos(mpmath.pi * (2 * i + 1) / (2 * NODES)) for i in range(NODES)]
+def log1p_quotient(z: mpmath.mpf) -> mpmath.mpf:
+    """(2 atanh(s) - 2 s) / s^3 at s = sqrt(z), without cancellation."""
+    return mpmath.fsum(2 * z**k / (2 * k + 3) for k in range(60))
+
+
+def targets() -> dict[str, Target]:
+    """Name -> what to fit; the intervals are a little wider than the reductions leave them."""
+    half = mpmath.log(2) / 2 * mpmath.mpf("1.0005")
+    largest = (mpmath.tanh(half / 2)) ** 2
+    return {
+        "exp": Target(exp_quotient, lambda r: r**2 / mpmath.exp(r), -half, half),
+        "log1p": Target(log1p_quotient, lambda z: z / 2, mpmath.mpf(0), largest),
+    }
+
+
+def fit(target: Target, degree: int, fixed: list[mpmath.mpf]) -> list[mpmath.mpf]:
+    """The coefficients from len(fixed) to degree, those in ``fixed`` given."""
+    middle, half_width = (target.low + target.high) / 2, (target.high - target.low) / 2
+    nodes = [middle + half_width * mpmath.cos(mpmath.pi * (2 * i + 1) / (2 * NODES)) for i in range(NODES)]
     free = range(len(fixed), degree + 1)
     rows = mpmath.matrix(NODES, len(free))
-    targets = mpmath.matrix(NODES, 1)
-    for i, r in enumerate(nodes):
-        weight = r**2 / mpmath.exp(r)
-        known = mpmath.fsum(c * r**k for k, c in enumerate(fixed))
-        targets[i] = weight * (quotient(r) - known)
+    values = mpmath.matrix(NODES, 1)
+    for i, x in enumerate(nodes):
+        weight = target.weight(x)
+        known = mpmath.fsum(c * x**k for k, c in enumerate(fixed))
+        values[i] = weight * (target.function(x) - known)
         for j, k in enumerate(free):
-            rows[i, j] = weight * r**k
-    return list(mpmath.lu_solve(rows, targets))
+            rows[i, j] = weight * x**k
+    return list(mpmath.lu_solve(rows, values))
 
 
 def rounded(value: mpmath.mpf, dtype: type) -> float:
@@ -46,21 +76,20 @@ def rounded(value: mpmath.mpf, dtype: type) -> float:
         return float(+value)
 
 
-def exp_coefficients(dtype: type, count: int) -> list[float]:
-    """Rounded coefficients of q, lowest first."""
-    half_width = mpmath.log(2) / 2 * mpmath.mpf("1.0005")
+def coefficients(target: Target, dtype: type, count: int) -> list[float]:
+    """Rounded coefficients, lowest first."""
     fixed: list[float] = []
     for _ in range(count):
-        head = fit(count - 1, [mpmath.mpf(c) for c in fixed], half_width)[0]
+        head = fit(target, count - 1, [mpmath.mpf(c) for c in fixed])[0]
         fixed.append(rounded(head, dtype))
     return fixed
 
 
-def relative_error(coefficients: list[float]) -> float:
-    """Largest relative error of 1 + r + r^2 q(r) against e^r, on a fine grid."""
-    half_width = mpmath.log(2) / 2
-    grid = [half_width * mpmath.mpf(i) / 1000 for i in range(-1000, 1001)]
-    return float(max(abs((1 + r + r**2 * mpmath.polyval(coefficients[::-1], r)) / mpmath.exp(r) - 1) for r in grid))
+def weighted_error(target: Target, found: list[float]) -> float:
+    """Largest weighted error of the polynomial on a fine grid."""
+    grid = [target.low + (target.high - target.low) * mpmath.mpf(i) / 2000 for i in range(2001)]
+    errors = (target.weight(x) * (target.function(x) - mpmath.polyval(found[::-1], x)) for x in grid)
+    return float(max(abs(error) for error in errors))
 
 
 def split_ln2(dtype: type, bits: int) -> tuple[float, float]:
@@ -73,19 +102,21 @@ def split_ln2(dtype: type, bits: int) -> tuple[float, float]:
 def main() -> None:
     mpmath.mp.prec = 200
     print('"""Coefficients of the vector math, written by ``python -m kernels.fit``."""\n')
-    for name, (dtype, count, bits) in FORMATS.items():
-        coefficients = exp_coefficients(dtype, count)
+    for name, (dtype, *counts, bits) in FORMATS.items():
         high, low = split_ln2(dtype, bits)
-        error = mpmath.log(relative_error(coefficients), 2)
-        print(f"#: e^r = 1 + r + r^2 q(r): relative error 2^{float(error):.1f} before rounding")
         print(f"{name.upper()} = {{")
         print(f'    "log2e": {rounded(1 / mpmath.log(2), dtype)!r},')
         print(f'    "ln2_high": {high!r},')
         print(f'    "ln2_low": {low!r},')
-        print('    "exp": (')
-        for c in coefficients:
-            print(f"        {c!r},")
-        print("    ),\n}\n")
+        for (key, target), count in zip(targets().items(), counts, strict=True):
+            found = coefficients(target, dtype, count)
+            error = mpmath.log(weighted_error(target, found), 2)
+            print(f"    # relative error 2^{float(error):.1f} before rounding")
+            print(f'    "{key}": (')
+            for c in found:
+                print(f"        {c!r},")
+            print("    ),")
+        print("}\n")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import numpy as np
 from kernels import crossover
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, cython_loops, dispatcher, get
+from kernels.constants import inside
 from kernels.measure import FORMS, Timed, sample
 from kernels.native import native
 
@@ -78,7 +79,7 @@ def goals() -> Iterator[tuple[Activation, str, str, str]]:
 
 def timed(record: Activation, form: str, dtype: str, accuracy: str, backend: str, n: int, workers: int) -> Timed:
     """One kernel in the dispatcher's own pipeline, on n elements."""
-    compute = cython_loops.inside(dtype, accuracy)
+    compute = inside(dtype, accuracy)
     segment = (0, *dispatcher.addresses(record, form, compute, backend), workers)
     plan = cython_loops.make_plan(record, form, accuracy, {"float32": [segment], "float64": [segment]})
     function = cython_loops.planned(plan, form, np.dtype(dtype).type, accuracy)

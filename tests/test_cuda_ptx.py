@@ -24,6 +24,7 @@ import pytest
 
 from kernels.activations import ROW_PARTS, Activation
 from kernels.backends import numba_cuda
+from kernels.constants import inside
 
 pytestmark = pytest.mark.ptx
 
@@ -110,11 +111,11 @@ def _primitive(name: str):
 
 
 @functools.cache
-def traced_formulas(real: type) -> dict:
+def traced_formulas(compute: str) -> dict:
     from kernels.backends import numba_formulas
 
-    names = ("fma", "power_of_two", "scaled_power_of_two", "select")
-    return numba_formulas.bind(real, {name: _primitive(name) for name in names}, _with_selects)
+    names = ("fma", "power_of_two", "copy_sign", "select")
+    return numba_formulas.bind(compute, {name: _primitive(name) for name in names}, _with_selects)
 
 
 def formula_names(record: Activation, form: str) -> tuple[str, ...]:
@@ -130,13 +131,13 @@ def formula_names(record: Activation, form: str) -> tuple[str, ...]:
     }.get(form, (derivative,))
 
 
-def fma_of(record: Activation, form: str, real: type) -> int:
+def fma_of(record: Activation, form: str, compute: str) -> int:
     """Distinct fused multiply-adds that the results of a form depend on."""
     table: dict = {}
     arguments = [Symbol(table, f"argument {k}", ()) for k in range(1 + len(record.parameters))]
     found: set = set()
     for name in formula_names(record, form):
-        result = traced_formulas(real)[name](*arguments)
+        result = traced_formulas(record.format_of(name, compute))[name](*arguments)
         if isinstance(result, Symbol):
             result.reachable(found)
     return sum(symbol.operation == "fma" for symbol in found)
@@ -166,11 +167,12 @@ def assert_fma_count(ptx: str, expected: int) -> None:
 def element_bodies(form: str, dtype: type, ptx: str) -> int:
     """How many copies of the formula the elementwise loop has: four a group, one a single element, times unrolling."""
     outputs = 2 if form == "value_and_derivative" else 1
-    vector, lanes = ("v4.f32", 4) if dtype is np.float32 else ("v2.f64", 2)
-    groups = count(rf"st\.global\.{re.escape(vector)}", ptx)
-    singles = count(rf"st\.global\.f{8 * dtype().itemsize}", ptx)
+    # A result made of bits, as of copy_sign, is stored as an integer.
+    number, lanes = f"[fbu]{8 * dtype().itemsize}", 16 // dtype().itemsize
+    groups = count(rf"st\.global\.v{lanes}\.{number}", ptx)
+    singles = count(rf"st\.global\.{number}", ptx)
     assert groups, "no 16-byte stores"
-    assert count(rf"ld\.global\.{re.escape(vector)}", ptx), "no 16-byte loads"
+    assert count(rf"ld\.global\.v{lanes}\.{number}", ptx), "no 16-byte loads"
     return (groups * lanes + singles) // outputs
 
 
@@ -182,10 +184,10 @@ def test_compiled_code_is_the_formula(key):
         assert word not in ptx, word
     assert not re.search(r"\bdiv\.(?!rn\.f|[us]\d)", ptx), "a division that is not IEEE's"
     record, form, dtype, accuracy = KERNELS[key]
-    real = np.float64 if accuracy == "accurate" else dtype
+    compute = inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
-        assert_fma_count(ptx, fma_of(record, form, real) * element_bodies(form, dtype, ptx))
-        if real is np.float32:
+        assert_fma_count(ptx, fma_of(record, form, compute) * element_bodies(form, dtype, ptx))
+        if compute == "float32":
             assert ".f64" not in ptx, "double arithmetic in the fast class of float32"
 
 
@@ -193,11 +195,11 @@ def test_compiled_code_is_the_formula(key):
 def test_row_kernels_use_whole_terms(key):
     """A row's loops hold the term a number of times that unrolling decides; nothing else has an fma."""
     record, form, dtype, accuracy = KERNELS[key]
-    real = np.float64 if accuracy == "accurate" else dtype
+    compute = inside(np.dtype(dtype).name, accuracy)
     (term,) = (name for name in formula_names(record, form) if name.endswith("_term"))
     table: dict = {}
     arguments = [Symbol(table, f"argument {k}", ()) for k in range(2)]
-    found = traced_formulas(real)[term](*arguments).reachable(set())
+    found = traced_formulas(compute)[term](*arguments).reachable(set())
     in_term = sum(symbol.operation == "fma" for symbol in found)
     terms, rest = divmod(count(r"fma\.rn\.f\d+", ptx_of(key)), in_term)
     assert rest == 0

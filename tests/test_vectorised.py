@@ -8,6 +8,7 @@ import pytest
 
 from kernels.activations import RECORDS
 from kernels.backends.cython_loops import level_states
+from kernels.constants import FORMATS
 from kernels.native import native
 from kernels.native.levels import levels_here
 
@@ -27,7 +28,8 @@ def loops_of(level):
         for record in RECORDS
         if record.elementwise and (level.name != "x86-64-v2" or record.name in EXPECTED_AT_V2)
         for formula in record.scalar_formulas
-        for dtype in ("float32", "float64")
+        for dtype in FORMATS
+        if record.format_of(formula, dtype) == dtype
     ]
 
 
@@ -82,7 +84,8 @@ def test_no_loop_calls_libm(level, disassembly):
         re.findall(r"call\w*\s+\w+ <(\w+)@plt>", body(disassembly(level), level, f"{formula}_{dtype}"))
         for record in RECORDS
         for formula in (record.scalar_formulas if record.elementwise else ())
-        for dtype in ("float32", "float64")
+        for dtype in FORMATS
+        if record.format_of(formula, dtype) == dtype
     ]
     assert set().union(*calls) <= allowed
 
@@ -102,10 +105,8 @@ def test_numba_kernels_are_packed_and_single_precision():
 
     if numba_cpu.reason():
         pytest.skip(numba_cpu.reason())
-    import numpy as np
-
     for record in RECORDS:
         for formula in record.scalar_formulas if record.elementwise else ():
-            listing = numba_cpu.elementwise(formula, np.float32, len(record.parameters)).inspect_llvm()
+            listing = numba_cpu.elementwise(formula, "float32", len(record.parameters)).inspect_llvm()
             assert re.search(r"<\d+ x float>", listing), f"{formula} is not vectorised"
             assert not re.search(r"\bdouble\b", listing), f"{formula} computes in double"

@@ -22,7 +22,7 @@ from numba import config, cuda, float64
 
 from kernels.activations import ROW_PARTS
 from kernels.backends import numba_formulas
-from kernels.backends.numba_formulas import EXPONENT_FIELDS
+from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
 from kernels.constants import LANES
 
 #: Elements that a thread takes at once: one 16-byte access in float32, two in float64.
@@ -121,10 +121,10 @@ def _python_fma(dtype: type) -> Callable:
     return lambda a, b, c: np.float32(odd_sum(float(a) * float(b), float(c)))
 
 
-def _python_power(dtype: type, shift: int, field: int) -> Callable:
+def _python_power(dtype: type) -> Callable:
     bits = np.uint32 if dtype is np.float32 else np.uint64
     modulus = 1 << (8 * dtype().itemsize)
-    return lambda z: bits(((int(z.view(bits)) << shift) + (field << shift)) % modulus).view(dtype)
+    return lambda z: bits((int(z.view(bits)) << SIGNIFICAND_BITS[dtype]) % modulus).view(dtype)
 
 
 def _device_fma() -> Callable:
@@ -138,7 +138,7 @@ def _device_fma() -> Callable:
     return fma
 
 
-def _device_power(dtype: type, shift: int, field: int) -> Callable:
+def _device_power(dtype: type) -> Callable:
     from llvmlite import ir
     from numba.cuda.extending import intrinsic
 
@@ -147,8 +147,8 @@ def _device_power(dtype: type, shift: int, field: int) -> Callable:
     @intrinsic
     def power(typing_context, z):
         def generate(context, builder, signature, arguments):
-            bits = builder.shl(builder.bitcast(arguments[0], integer), ir.Constant(integer, shift))
-            bits = builder.add(bits, ir.Constant(integer, field << shift))
+            bits = builder.bitcast(arguments[0], integer)
+            bits = builder.shl(bits, ir.Constant(integer, SIGNIFICAND_BITS[dtype]))
             return builder.bitcast(bits, arguments[0].type)
 
         return z(z), generate
@@ -156,26 +156,44 @@ def _device_power(dtype: type, shift: int, field: int) -> Callable:
     return power
 
 
+def _device_copy_sign(dtype: type) -> Callable:
+    from llvmlite import ir
+    from numba.cuda.extending import intrinsic
+
+    width = 8 * dtype().itemsize
+    integer = ir.IntType(width)
+
+    @intrinsic
+    def copy_sign(typing_context, x, sign):
+        def generate(context, builder, signature, arguments):
+            magnitude, sign_bit = (builder.bitcast(a, integer) for a in arguments)
+            magnitude = builder.and_(magnitude, ir.Constant(integer, (1 << (width - 1)) - 1))
+            sign_bit = builder.and_(sign_bit, ir.Constant(integer, 1 << (width - 1)))
+            return builder.bitcast(builder.or_(magnitude, sign_bit), arguments[0].type)
+
+        return x(x, sign), generate
+
+    return copy_sign
+
+
 @functools.cache
 def primitives(dtype: type) -> dict[str, Callable]:
     """What ``numba_formulas.bind`` asks a target for, and the operators of ``separately_rounded``."""
-    shift, one, scale = EXPONENT_FIELDS[dtype]
-    power = _python_power if SIMULATED else _device_power
-    names = {
-        "power_of_two": power(dtype, shift, one),
-        "scaled_power_of_two": power(dtype, shift, scale),
-    }
     if SIMULATED:
-        return names | {
+        return {
             "fma": _python_fma(dtype),
+            "power_of_two": _python_power(dtype),
+            "copy_sign": np.copysign,
             "rounded_add": operator.add,
             "rounded_subtract": operator.sub,
             "rounded_multiply": operator.mul,
         }
     letter = "f" if dtype is np.float32 else "d"
     add = getattr(cuda.libdevice, f"{letter}add_rn")
-    return names | {
+    return {
         "fma": _device_fma(),
+        "power_of_two": _device_power(dtype),
+        "copy_sign": _device_copy_sign(dtype),
         "rounded_add": add,
         # libdevice has no dsub_rn; this is the same to the bit.
         "rounded_subtract": device(lambda a, b: add(a, -b)),
@@ -184,9 +202,9 @@ def primitives(dtype: type) -> dict[str, Callable]:
 
 
 @functools.cache
-def formulas(dtype: type) -> dict[str, Callable]:
-    """The scalar formulas for ``dtype`` on this target."""
-    return numba_formulas.bind(dtype, primitives(dtype), formula_jit)
+def formulas(compute: str) -> dict[str, Callable]:
+    """The scalar formulas for a format on this target."""
+    return numba_formulas.bind(compute, primitives(TYPES[compute]), formula_jit)
 
 
 # ---------------------------------------------------------------- memory
@@ -339,7 +357,7 @@ def larger(m, v):
 
 def _reciprocal(real: type, sum_of: Callable) -> Callable:
     """1 / (the sum of the terms), as the sum of two numbers, from each lane's sum and what rounding took from it."""
-    add, rounding = primitives(np.float64)["rounded_add"], formulas(np.float64)["rounding_of_reciprocal"]
+    add, rounding = primitives(np.float64)["rounded_add"], formulas("float64")["rounding_of_reciprocal"]
 
     def of_single(shared, lane, total, lost):
         reciprocal = np.float64(1) / sum_of(shared, lane, add(total, lost))
@@ -357,22 +375,23 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
     return of_single if real is np.float32 else of_double
 
 
-def row_loop(parts: dict[str, Callable], real: type, memory: Memory, from_output: bool, gradient: bool) -> Callable:
+def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradient: bool) -> Callable:
     """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
 
-    ``parts`` are the record's four formulas for ``real``; ``first`` is the gradient and ``second`` x or y. A term is
+    ``first`` is the gradient and ``second`` x or y. A term is
     computed anew where it is needed: the same bits, and no scratch memory. An element is read for the last time by the
     thread that then writes it, so out may be an input.
     Its ROW_SHARED_BYTES are the launcher's to ask for: the simulator's threads race for an array of fixed size.
     """
     load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
     store_as = memory.dtype
-    term, value, product, gradient_of = (parts[part] for part in ROW_PARTS)
+    text = formulas(compute)
+    term, value, product, gradient_of = (text[f"{name}_{part}"] for part in ROW_PARTS)
+    real, start, rounding_of_sum = text["real"], text["SUM_START"], text["rounding_of_sum"]
     arithmetic, wide = primitives(real), primitives(np.float64)
     add, add_wide = arithmetic["rounded_add"], wide["rounded_add"]
-    rounding_of_sum = formulas(real)["rounding_of_sum"]
     maximum, sum_of, larger_of = reduction(device(larger)), reduction(add_wide), device(larger)
-    start, reciprocal_of = formulas(real)["SUM_START"], device(_reciprocal(real, sum_of))
+    reciprocal_of = device(_reciprocal(real, sum_of))
 
     def output_at(second, i, largest, reciprocal, low):
         x = real(load(second, i))

@@ -13,6 +13,7 @@ import numpy as np
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import ROW_LOOPS, Activation, lookup
 from kernels.backends import texts
+from kernels.constants import inside
 from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
@@ -86,7 +87,7 @@ def variants() -> tuple[str, ...]:
 
 @functools.cache
 def addresses(level: str | None) -> dict[tuple[str, str], int]:
-    """(formula or step, dtype name) -> address, at a level (None: the best)."""
+    """(formula or step, format) -> address, at a level (None: the best)."""
     name = level or variants()[0]
     if name not in variants():
         raise ValueError(f"level {name!r} can't be used here: {level_states().get(name, 'no such level')}")
@@ -102,11 +103,11 @@ def formulas(record: Activation, form: str) -> tuple[str, str | None]:
     return first, rest[0] if rest else None
 
 
-def loop_addresses(record: Activation, form: str, dtype: str, level: str | None) -> tuple[int, int]:
-    """(first, second) addresses of a form's loops at a level, 0 for none."""
+def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int]:
+    """(first, second) addresses of a form's loops in a format at a level, 0 for none."""
     table = addresses(level)
     first, second = formulas(record, form)
-    return table[first, dtype], table[second, dtype] if second else 0
+    return table[first, compute], table[second, compute] if second else 0
 
 
 @functools.cache
@@ -139,11 +140,6 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
         }
     kind = form if record.elementwise else f"row {form}"
     return _dispatch().Plan(kind, accuracy == "accurate", tables)
-
-
-def inside(dtype: str, accuracy: str) -> str:
-    """The dtype in which arrays of ``dtype`` are computed."""
-    return "float64" if accuracy == "accurate" else dtype
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from kernels import crossover
 from kernels.activations import Activation, lookup
 from kernels.backends import cython_loops, numpy_vector
+from kernels.constants import inside
 
 
 def reason() -> None:
@@ -36,31 +37,28 @@ def plan(name: str, form: str, accuracy: str) -> object:
     record = lookup(name)
     rows = {}
     for dtype in ("float32", "float64"):
-        compute = cython_loops.inside(dtype, accuracy)
+        compute = inside(dtype, accuracy)
         found = crossover.segments(activation=name, form=form, dtype=dtype, accuracy=accuracy)
         rows[dtype] = [(s["from"], *addresses(record, form, compute, s["backend"]), s["threads"]) for s in found]
     return cython_loops.make_plan(record, form, accuracy, rows)
 
 
-def addresses(record: Activation, form: str, dtype: str, backend: str) -> tuple[int, int]:
+def addresses(record: Activation, form: str, compute: str, backend: str) -> tuple[int, int]:
     """(first, second) kernel addresses of "cython", "cython:LEVEL" or "numba"."""
     base, _, level = backend.partition(":")
     if base == "numba":
-        return _numba_addresses(record, form, dtype)
-    return cython_loops.loop_addresses(record, form, dtype, level or None)
+        return _numba_addresses(record, form, compute)
+    return cython_loops.loop_addresses(record, form, compute, level or None)
 
 
-def _numba_addresses(record: Activation, form: str, dtype: str) -> tuple[int, int]:
-    import numpy as np
-
+def _numba_addresses(record: Activation, form: str, compute: str) -> tuple[int, int]:
     from kernels.backends import numba_cpu
 
-    compute = getattr(np, dtype)
     if not record.elementwise:
-        return tuple(kernel.address for kernel in numba_cpu.row(record.name, compute))
+        return tuple(kernel.address for kernel in numba_cpu.row(record.name, record.format_of(record.name, compute)))
     count = len(record.parameters)
     first, second = (
-        numba_cpu.elementwise(formula, compute, count).address if formula else 0
+        numba_cpu.elementwise(formula, record.format_of(formula, compute), count).address if formula else 0
         for formula in cython_loops.formulas(record, form)
     )
     return first, second

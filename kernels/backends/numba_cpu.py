@@ -16,7 +16,7 @@ import numpy as np
 from kernels import threads
 from kernels.activations import Activation
 from kernels.backends.cython_loops import THREADS_FROM, jacobian
-from kernels.constants import LANES
+from kernels.constants import LANES, inside
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: Elements of a block: what a block needs stays in the first-level cache.
@@ -51,44 +51,46 @@ def variants() -> tuple[str, ...]:
 
 # ---------------------------------------------------------------- primitives
 @functools.cache
-def formulas(dtype: type) -> dict[str, Callable]:
-    """The scalar formulas for a dtype, compiled lazily as inlined functions."""
+def formulas(compute: str) -> dict[str, Callable]:
+    """The scalar formulas for a format, compiled lazily as inlined functions."""
     from numba import njit
 
-    from kernels.backends.numba_formulas import bind
+    from kernels.backends.numba_formulas import TYPES, bind
 
-    return bind(dtype, primitives(dtype), njit(error_model="numpy"))
+    return bind(compute, primitives(TYPES[compute]), njit(error_model="numpy"))
 
 
 def primitives(dtype: type) -> dict[str, Callable]:
-    """fma as the processor's instruction, powers of two by shifting bits."""
+    """fma as the processor's instruction, powers of two and signs as bits."""
+    from llvmlite import ir
     from numba.extending import intrinsic
 
-    from kernels.backends.numba_formulas import EXPONENT_FIELDS
+    from kernels.backends.numba_formulas import SIGNIFICAND_BITS
 
-    bits, one, scaled = EXPONENT_FIELDS[dtype]
+    integer = ir.IntType(8 * dtype().itemsize)
 
     @intrinsic
     def fma(_, a, b, c):
         return a(a, a, a), lambda context, builder, sig, args: builder.fma(*args)
 
-    return {"fma": fma, "power_of_two": _power(bits, one), "scaled_power_of_two": _power(bits, scaled)}
-
-
-def _power(bits: int, exponent: int) -> Callable:
-    from llvmlite import ir
-    from numba.extending import intrinsic
-
     @intrinsic
-    def power(_, z):
+    def power_of_two(_, z):
         def generate(context, builder, sig, args):
-            integer = ir.IntType(32 if bits == 23 else 64)
-            value = builder.shl(builder.bitcast(args[0], integer), integer(bits))
-            return builder.bitcast(builder.add(value, integer(exponent << bits)), args[0].type)
+            bits = builder.shl(builder.bitcast(args[0], integer), integer(SIGNIFICAND_BITS[dtype]))
+            return builder.bitcast(bits, args[0].type)
 
         return z(z), generate
 
-    return power
+    @intrinsic
+    def copy_sign(_, x, sign):
+        def generate(context, builder, sig, args):
+            number = args[0].type
+            pair = ir.FunctionType(number, [number, number])
+            return builder.call(builder.module.declare_intrinsic("llvm.copysign", [number], pair), args)
+
+        return x(x, sign), generate
+
+    return {"fma": fma, "power_of_two": power_of_two, "copy_sign": copy_sign}
 
 
 @functools.cache
@@ -140,11 +142,14 @@ def _tools():
 
 
 # ---------------------------------------------------------------- kernels
-def _compile(function: Callable, dtype: type, params: type | None = None) -> object:
-    """A kernel for ``dtype``, whose parameters are of the same dtype unless another is given."""
+def _compile(function: Callable, compute: str, params: type | None = None) -> object:
+    """A kernel in a format, whose parameters are of the same type unless another is given."""
     from numba import cfunc, from_dtype, types
 
-    number, parameter = (types.CPointer(from_dtype(np.dtype(t))) for t in (dtype, params or dtype))
+    from kernels.backends.numba_formulas import TYPES
+
+    real = TYPES[compute]
+    number, parameter = (types.CPointer(from_dtype(np.dtype(t))) for t in (real, params or real))
     kernel = cfunc(types.void(number, number, types.intp, parameter), error_model="numpy", nopython=True)(function)
     _kept.append(kernel)
     return kernel
@@ -179,18 +184,18 @@ def _loop(formula: Callable, parameters: int, each: bool) -> Callable:
 
 
 @functools.cache
-def elementwise(formula: str, dtype: type, parameters: int, each: bool = False) -> object:
+def elementwise(formula: str, compute: str, parameters: int, each: bool = False) -> object:
     """The compiled loop around one scalar formula; its ``.address`` is the kernel."""
-    return _compile(_loop(formulas(dtype)[formula], parameters, each), dtype)
+    return _compile(_loop(formulas(compute)[formula], parameters, each), compute)
 
 
 @functools.cache
-def row(name: str, dtype: type) -> tuple[object, object]:
+def row(name: str, compute: str) -> tuple[object, object]:
     """(value, backward from output) of a row function: the same signature, n is the row's length.
 
     The parameters are the number of rows and, for a gradient, the address of grad_output.
     """
-    return tuple(_compile(_each_row(text(name, dtype)), dtype, np.intp) for text in (_row_value, _row_gradient))
+    return tuple(_compile(_each_row(text(name, compute)), compute, np.intp) for text in (_row_value, _row_gradient))
 
 
 def _each_row(one_row: Callable) -> Callable:
@@ -207,13 +212,14 @@ def _each_row(one_row: Callable) -> Callable:
     return rows
 
 
-def _row_value(name: str, dtype: type) -> Callable:
-    text = formulas(dtype)
+def _row_value(name: str, compute: str) -> Callable:
+    text = formulas(compute)
     term, value, rounding = text[f"{name}_term"], text[f"{name}_value"], text["rounding_of_sum"]
-    lowest, start, zero = dtype(-np.inf), text["SUM_START"], dtype(0)
+    real, start = text["real"], text["SUM_START"]
+    lowest, zero = real(-np.inf), real(0)
     lanes = _tools()[1]
     largest_of, sum_tree = _tree(_larger), _tree(_sum)
-    reciprocal = _reciprocal(dtype)
+    reciprocal = _reciprocal(real)
 
     def forward(x, out, g, begin, n):
         end = begin + n
@@ -248,11 +254,11 @@ def _row_value(name: str, dtype: type) -> Callable:
     return forward
 
 
-def _row_gradient(name: str, dtype: type) -> Callable:
-    text = formulas(dtype)
+def _row_gradient(name: str, compute: str) -> Callable:
+    text = formulas(compute)
     product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
     lanes, sum_tree = _tools()[1], _tree(_sum)
-    real = dtype
+    real = text["real"]
 
     def backward(y, out, g, begin, n):
         end = begin + n
@@ -275,7 +281,7 @@ def _reciprocal(dtype: type) -> Callable:
     """1 / (the sum of the terms), as the sum of two numbers of ``dtype``."""
     from numba import njit
 
-    rounding = formulas(np.float64)["rounding_of_reciprocal"]
+    rounding = formulas("float64")["rounding_of_reciprocal"]
 
     def of_single(totals, rests, sum_tree):
         for j in range(LANES):
@@ -398,22 +404,23 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
         return jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
-    compute = np.float64 if accuracy == "accurate" else dtype
+    compute = inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
         return _bind_elementwise(record, form, dtype, compute)
     return _bind_rows(record, form, dtype, compute)
 
 
-def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     from kernels.backends.cython_loops import formulas as names
 
     first, second = names(record, form)
     count = len(record.parameters)
     inputs = 2 if form.startswith("backward") else 1
     nothing = np.empty(0, dtype)
+    real = formulas(compute)["real"]
 
     def address(formula: str | None, each: bool) -> int:
-        return elementwise(formula, compute, count, each).address if formula else 0
+        return elementwise(formula, record.format_of(formula, compute), count, each).address if formula else 0
 
     plain = (address(first, False), address(second, False))
 
@@ -424,24 +431,26 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: type)
             out = np.empty_like(x)
             out = (out, np.empty_like(x)) if second else out
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = np.asarray(params[0] if each else params, compute)
+        values = np.asarray(params[0] if each else params, real)
         pair = (address(first, True), address(second, True)) if each else plain
         one, two = out if second else (out, nothing)
-        _run(0, dtype, compute, x.size, (*pair, x, g, one, two, values, each))
+        _run(0, dtype, real, x.size, (*pair, x, g, one, two, values, each))
         return out
 
     return kernel
 
 
-def _bind_rows(record: Activation, form: str, dtype: type, compute: type) -> Callable:
+def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Callable:
+    compute = record.format_of(record.name, compute)
     forward, backward = row(record.name, compute)
+    real = formulas(compute)["real"]
     first = 0 if form == "backward_from_output" else forward.address
     second = 0 if form == "value" else backward.address
 
     def kernel(*args, out=None):
         x = args[-1]
         out = np.empty_like(x) if out is None else out
-        _run(1, dtype, compute, x.size, (first, second, x, args[0], out))
+        _run(1, dtype, real, x.size, (first, second, x, args[0], out))
         return out
 
     return kernel

@@ -17,10 +17,11 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from kernels.activations import ROW_PARTS, Activation, lookup
+from kernels.activations import Activation, lookup
 from kernels.backends import texts
 from kernels.backends.cython_loops import jacobian
-from kernels.constants import LANES
+from kernels.backends.numba_formulas import TYPES
+from kernels.constants import LANES, inside
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
 
@@ -85,16 +86,19 @@ def variants() -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------- kernels
-def _compute_type(dtype: type, accuracy: str) -> type:
-    return np.float64 if accuracy == "accurate" else dtype
+def _inside(dtype: type, accuracy: str) -> tuple[str, type]:
+    """The format in which arrays of ``dtype`` are computed, and its type."""
+    compute = inside(np.dtype(dtype).name, accuracy)
+    return compute, TYPES[compute]
 
 
-def _formula(record: Activation, form: str, real: type) -> Callable:
+def _formula(record: Activation, form: str, compute: str) -> Callable:
     """The scalar formula of an elementwise form, called with x, p and q whatever it takes."""
     from kernels.backends import cuda_primitives as device
 
     # The last: of value_and_derivative, the derivative.
-    function = device.formulas(real)[texts.names(record, form)[-1]]
+    name = texts.names(record, form)[-1]
+    function = device.formulas(record.format_of(name, compute))[name]
     spread = (
         lambda x, p, q: function(x),
         lambda x, p, q: function(x, p),
@@ -107,9 +111,9 @@ def _apply(record: Activation, form: str, dtype: type, accuracy: str) -> Callabl
     """The body of the elementwise loop: converts, computes, rounds once."""
     from kernels.backends import cuda_primitives as device
 
-    real = _compute_type(dtype, accuracy)
-    function = _formula(record, form, real)
-    value = _formula(record, "value", real)
+    compute, real = _inside(dtype, accuracy)
+    function = _formula(record, form, compute)
+    value = _formula(record, "value", compute)
     multiply = device.primitives(real)["rounded_multiply"]
 
     def one(x, second, p, q):
@@ -136,9 +140,8 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
     memory = device.Memory(dtype)
     address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
     if not record.elementwise:
-        real = _compute_type(dtype, accuracy)
-        parts = {part: device.formulas(real)[f"{name}_{part}"] for part in ROW_PARTS}
-        loop = device.row_loop(parts, real, memory, form == "backward_from_output", form != "value")
+        compute = record.format_of(name, _inside(dtype, accuracy)[0])
+        loop = device.row_loop(name, compute, memory, form == "backward_from_output", form != "value")
         return loop, (address, address, address, count, count)
     apply = _apply(record, form, dtype, accuracy)
     loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
@@ -352,5 +355,5 @@ class _Kernel:
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
     """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
     if form == "jacobian":
-        return jacobian(lambda _: bind(record, "value", _compute_type(dtype, accuracy), "fast"), accuracy)
+        return jacobian(lambda _: bind(record, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
     return _Kernel(record, form, dtype, accuracy)

@@ -1,9 +1,10 @@
 """Scalar formulas of the Numba backends, CPU and CUDA: plain functions, compiled by whoever binds them.
 
-The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``scaled_power_of_two``, the constants) come
-from ``bind``, once per target and dtype, so that every constant has the array's type and no float32 formula touches a
-double. The functions are branch-free: selects, explicit fma, one division. All exponentials are of arguments <= 0;
-they carry a factor SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end."""
+The names that are not defined here (``real``, ``fma``, ``power_of_two``, ``copy_sign``, the constants) come
+from ``bind``, once per target and format, so that every constant has the array's type and no float32 formula touches a
+double. The functions are branch-free: selects, explicit fma, one division. Exponentials
+carry a factor SCALE or DOWN = 1 / SCALE where a subnormal would lose bits or a large one overflow, and DOWN removes it
+at the end."""
 
 # ruff: noqa: F821
 from __future__ import annotations
@@ -25,6 +26,8 @@ def exp_quotient(r):
         q = fma(q, r, EXP[6])
         q = fma(q, r, EXP[5])
         q = fma(q, r, EXP[4])
+    elif WIDE:
+        q = fma(EXP[5], r, EXP[4])
     else:
         q = EXP[4]
     q = fma(q, r, EXP[3])
@@ -33,37 +36,81 @@ def exp_quotient(r):
     return fma(q, r, EXP[0])
 
 
-def shifted_multiple(x):
-    """SHIFT + n, where n is the integer nearest to x / ln 2."""
-    return fma(x, LOG2E, SHIFT)
+def reduced(x, n):
+    """x - n ln 2; float64 has room for the low part of a float32 result's."""
+    high = fma(n, -LN2_HIGH, x)
+    if WIDE:
+        return high
+    return fma(n, -LN2_LOW, high)
 
 
-def expm1_reduced(x, low, z):
-    """e^r - 1 with r = x + low - n ln 2; a low of -0.0 means none and costs nothing."""
-    n = z - SHIFT
-    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x) + low)
+def reduced_product(a, b, n):
+    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    if WIDE:
+        return reduced(a * b, n)
+    return fma(n, -LN2_LOW, fma(a, b, -(n * LN2_HIGH)))
+
+
+def expm1_reduced(r):
+    """e^r - 1 on |r| <= ln(2)/2."""
     return fma(r * r, exp_quotient(r), r)
 
 
-def scaled_exp(a, x, low):
-    """SCALE * a * e^(x + low) for x <= 0, rounded once more than the polynomial; x is at least EXP_FLOOR."""
-    z = shifted_multiple(x)
-    p = a * scaled_power_of_two(z)
-    return fma(p, expm1_reduced(x, low, z), p)
+# z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
+# z - SHIFT is n and power_of_two(z) is 2^n. SHIFT_UP and SHIFT_DOWN give SCALE * 2^n and DOWN * 2^n.
+def scaled_exp(x):
+    """SCALE * e^x for EXP_FLOOR <= x <= 0."""
+    z = fma(x, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP)), p)
+
+
+def scaled_exp_of_product(a, b):
+    """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
+    z = fma(a * b, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP)), p)
 
 
 def exp_nonpositive(x):
     """e^x for x <= 0."""
-    x = EXP_FLOOR if x < EXP_FLOOR else x
-    return scaled_exp(real(1), x, real(-0.0)) * DOWN
+    return scaled_exp(EXP_FLOOR if x < EXP_FLOOR else x) * DOWN
 
 
 def expm1_nonpositive(x):
     """e^x - 1 for x <= 0."""
     x = EXPM1_FLOOR if x < EXPM1_FLOOR else x
-    z = shifted_multiple(x)
+    z = fma(x, LOG2E, SHIFT)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(x, real(-0.0), z), p - real(1))
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT)), p - real(1))
+
+
+def log1p_quotient(z):
+    """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
+    if DOUBLE:
+        p = fma(LOG1P[6], z, LOG1P[5])
+        p = fma(p, z, LOG1P[4])
+        p = fma(p, z, LOG1P[3])
+        p = fma(p, z, LOG1P[2])
+    elif WIDE:
+        p = fma(LOG1P[3], z, LOG1P[2])
+    else:
+        p = LOG1P[2]
+    p = fma(p, z, LOG1P[1])
+    return fma(p, z, LOG1P[0])
+
+
+def log1p(x):
+    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    halved = x > SQRT2_LESS_1
+    f = real(0.5) * (x - real(1)) if halved else x
+    high = LN2_HIGH if halved else real(0)
+    low = LN2_LOW if halved else real(0)
+    s = f / (real(2) + f)
+    z = s * s
+    h = real(0.5) * f * f
+    # f - h is nearly log(1 + f): what s corrects is small, and so is its rounding.
+    return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
 def clamp(x, bound):
@@ -131,7 +178,7 @@ def elu(x, alpha):
 
 
 def elu_derivative(x, alpha):
-    negative = alpha * exp_nonpositive(real(0) if x > real(0) else x)
+    negative = alpha * exp_nonpositive(-abs(x))
     return real(1) if x > real(0) else negative
 
 
@@ -139,16 +186,23 @@ def elu_derivative_from_output(y, alpha):
     return real(1) if y > real(0) else y + alpha
 
 
+def multiple(x, high, low):
+    """x (high + low); the low part of a constant is 0 in float64, where an infinite x would make NaN of it."""
+    if DOUBLE or WIDE:
+        return x * high
+    return fma(x, high, x * low)
+
+
 def selu(x):
     m = expm1_nonpositive(x)
-    negative = fma(m, SELU_SCALE_ALPHA, m * SELU_SCALE_ALPHA_LOW)
-    positive = fma(x, SELU_SCALE, clamp(x, LARGEST) * SELU_SCALE_LOW)
+    negative = multiple(m, SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_LOW)
+    positive = multiple(x, SELU_SCALE, SELU_SCALE_LOW)
     return positive if x >= real(0) else negative
 
 
 def selu_derivative(x):
-    e = exp_nonpositive(real(0) if x > real(0) else x)
-    negative = fma(e, SELU_SCALE_ALPHA, e * SELU_SCALE_ALPHA_LOW)
+    e = exp_nonpositive(-abs(x))
+    negative = multiple(e, SELU_SCALE_ALPHA, SELU_SCALE_ALPHA_LOW)
     return SELU_SCALE + SELU_SCALE_LOW if x > real(0) else negative
 
 
@@ -173,17 +227,20 @@ def sigmoid_derivative_from_output(y):
 
 
 def tanh(x):
-    m = expm1_nonpositive(real(-2) * abs(x))
-    magnitude = -m / (m + real(2))
-    signed = magnitude if x > real(0) else -magnitude
-    return x if abs(x) < TANH_LINEAR else signed
+    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
+    a = abs(x)
+    t = real(-2) * (TANH_ONE if a > TANH_ONE else a)
+    z = fma(t, LOG2E, SHIFT)
+    p = power_of_two(z)
+    m = expm1_reduced(reduced(t, z - SHIFT))
+    return copy_sign(fma(-p, m, real(1) - p) / fma(p, m, real(1) + p), x)
 
 
 def tanh_derivative(x):
     t = real(-2) * abs(x)
-    scaled = scaled_exp(real(4), EXP_FLOOR if t < EXP_FLOOR else t, real(-0.0))
-    e = scaled * (DOWN / real(4))
-    return (scaled / fma(e, e + real(2), real(1))) * DOWN
+    scaled = scaled_exp(EXP_FLOOR if t < EXP_FLOOR else t)
+    e = scaled * DOWN
+    return (scaled / fma(e, e + real(2), real(1))) * (real(4) * DOWN)
 
 
 def tanh_derivative_from_output(y):
@@ -192,45 +249,41 @@ def tanh_derivative_from_output(y):
 
 # ---------------------------------------------------------------- swish
 # For |beta| < 2^-32 (float32) or 2^-358 (float64) these hold while |x| stays below 2^39 or 2^368.
-def rounding_of_product(a, b, product):
-    """What rounding took from a * b, or nothing where the product is beyond every exponential."""
-    return fma(a, b, -product) if abs(product) < -EXP_FLOOR else real(0)
+def vanishing_point(beta):
+    """|x| at which e^-|beta x| is e^EXP_FLOOR; the addend keeps it finite for a beta of 0 and changes no other."""
+    return -EXP_FLOOR / (abs(beta) + SMALL)
 
 
 def swish(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    u = real(1) + scaled_exp(real(1), -abs(t), low) * DOWN
-    vanishing = scaled_exp(finite if product == t else real(-0.0), -abs(t), low)
-    # One division for both signs.
-    return ((vanishing if t < real(0) else x) / u) * (DOWN if t < real(0) else real(1))
+    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
+    y = clamp(x, vanishing_point(beta))
+    t = beta * y
+    z = fma(t, -LOG2E, SHIFT_DOWN)
+    p = power_of_two(z)
+    m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN))
+    gated = (y / fma(p, m, p + DOWN)) * DOWN
+    return x if t > GATE_OPEN else gated
 
 
 def swish_derivative(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    scaled = scaled_exp(real(1), -abs(t), low)
+    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
+    limit, a = vanishing_point(beta), abs(x)
+    y, b = limit if a > limit else a, -abs(beta)
+    scaled = scaled_exp_of_product(b, y)
     e = scaled * DOWN
     u = real(1) + e
-    slope = real(1) + (t if t < real(0) else t * e) / u
-    return ((scaled if t < real(0) else real(1)) * slope / u) * (DOWN if t < real(0) else real(1))
+    closed = beta * x < real(0)
+    numerator = fma(b * y, real(1) if closed else -e, u)
+    factor = scaled if closed else real(1)
+    return (factor * numerator / (u * u)) * (DOWN if closed else real(1))
 
 
 def swish_parameter_derivative(x, beta):
-    finite = clamp(x, LARGEST)
-    product = beta * finite
-    low = rounding_of_product(beta, finite, product)
-    t = clamp(product, -EXP_FLOOR)
-    low = -low if t > real(0) else low
-    a = finite if product == t else nan_or(x, real(0))
-    e = scaled_exp(real(1), -abs(t), low) * DOWN
-    return (scaled_exp(a, -abs(t), low) * a / fma(e, e + real(2), real(1))) * DOWN
+    limit, a = vanishing_point(beta), abs(x)
+    y = limit if a > limit else a
+    scaled = scaled_exp_of_product(-abs(beta), y)
+    e = scaled * DOWN
+    return (scaled * y * y / fma(e, e + real(2), real(1))) * DOWN
 
 
 # ---------------------------------------------------------------- softmax
@@ -243,11 +296,11 @@ def softmax_term(x, largest):
     floor = near + EXP_FLOOR
     d = x - base
     bounded = floor if d < floor else d
-    z = shifted_multiple(bounded - near)
-    n = z - SHIFT
+    z = fma(bounded - near, LOG2E, SHIFT_UP)
+    n = z - SHIFT_UP
     r = fma(n, -LN2_LOW, bounded - fma(n, LN2_HIGH, near))
-    p = scaled_power_of_two(z)
-    return fma(p, fma(r * r, exp_quotient(r), r), p)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(r), p)
 
 
 def softmax_value(term, reciprocal, low):
@@ -264,23 +317,27 @@ def softmax_gradient(g, y, total):
 
 
 # ---------------------------------------------------------------- binding
-#: dtype -> (bits of the significand field, exponent field of 1.0, exponent field of SCALE)
-EXPONENT_FIELDS = {np.float32: (23, 127, 127 + 64), np.float64: (52, 1023, 1023 + 512)}
+#: format -> its type
+TYPES = {"float32": np.float32, "float64": np.float64, "wide": np.float64}
+
+#: type -> bits of the significand field
+SIGNIFICAND_BITS = {np.float32: 23, np.float64: 52}
 
 
-def bind(dtype: type, primitives: dict, jit: Callable) -> dict[str, Callable]:
-    """Every formula of this text as a function for ``dtype``, compiled by ``jit`` over the target's primitives.
+def bind(name: str, primitives: dict, jit: Callable) -> dict[str, Callable]:
+    """Every formula of this text as a function for a format, compiled by ``jit`` over the target's primitives.
 
-    ``primitives`` gives ``fma``, ``power_of_two`` and ``scaled_power_of_two`` (2^n and SCALE * 2^n from SHIFT + n).
+    ``primitives`` gives ``fma``, ``power_of_two`` (2^n from SHIFT + n) and ``copy_sign``.
     """
-    double = dtype is np.float64
+    dtype = TYPES[name]
     typed = {
-        name: tuple(map(dtype, value)) if isinstance(value, tuple) else dtype(value)
-        for name, value in constants(double).items()
+        key: tuple(map(dtype, value)) if isinstance(value, tuple) else dtype(value)
+        for key, value in constants(name).items()
     }
-    namespace = {"DOUBLE": double, "real": dtype, "abs": abs, **typed, **primitives}
-    for name, function in _texts().items():
-        namespace[name] = jit(types.FunctionType(function.__code__, namespace, name))
+    flags = {"DOUBLE": name == "float64", "WIDE": name == "wide"}
+    namespace = {**flags, "real": dtype, "abs": abs, **typed, **primitives}
+    for key, function in _texts().items():
+        namespace[key] = jit(types.FunctionType(function.__code__, namespace, key))
     return namespace
 
 

@@ -1,6 +1,7 @@
-# Scalar formulas of the Cython loops, typed by the fused ``real``: selects, explicit fma, one division, no branch.
-# A constant is a function of its type: LOG2E(x) has x's type. All exponentials are of arguments <= 0; they carry a factor
-# SCALE where a subnormal would lose bits, and DOWN = 1 / SCALE removes it at the end.
+# Scalar formulas of the Cython loops, typed by the fused ``real``: selects, explicit fma, one division, no branch. ``real``
+# is float, double, or wide: the double inside of the accurate class, which needs little more than float32's accuracy.
+# A constant is a function of its type: LOG2E(x) has x's type. Exponentials carry a factor SCALE or DOWN = 1 / SCALE where a
+# subnormal would lose bits or a large one overflow, and DOWN removes it at the end.
 #
 # The Numba backends hold the same formulas in their own text, and the tests hold both to the same bits.
 
@@ -15,6 +16,8 @@ cdef inline real exp_quotient(real r) noexcept nogil:
         q = fma(q, r, EXP_6(r))
         q = fma(q, r, EXP_5(r))
         q = fma(q, r, EXP_4(r))
+    elif real is wide:
+        q = fma(EXP_5(r), r, EXP_4(r))
     else:
         q = EXP_4(r)
     q = fma(q, r, EXP_3(r))
@@ -23,37 +26,85 @@ cdef inline real exp_quotient(real r) noexcept nogil:
     return fma(q, r, EXP_0(r))
 
 
-cdef inline real shifted_multiple(real x) noexcept nogil:
-    """SHIFT + n, where n is the integer nearest to x / ln 2."""
-    return fma(x, LOG2E(x), SHIFT(x))
+cdef inline real reduced(real x, real n) noexcept nogil:
+    """x - n ln 2; float64 has room for the low part of a float32 result's."""
+    cdef real high = fma(n, -LN2_HIGH(x), x)
+    if real is wide:
+        return high
+    else:
+        return fma(n, -LN2_LOW(x), high)
 
 
-cdef inline real expm1_reduced(real x, real low, real z) noexcept nogil:
-    """e^r - 1 with r = x + low - n ln 2; a low of -0.0 means none and costs nothing."""
-    cdef real n = z - SHIFT(x)
-    cdef real r = fma(n, -LN2_LOW(x), fma(n, -LN2_HIGH(x), x) + low)
+cdef inline real reduced_product(real a, real b, real n) noexcept nogil:
+    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    if real is wide:
+        return reduced(a * b, n)
+    else:
+        return fma(n, -LN2_LOW(a), fma(a, b, -(n * LN2_HIGH(a))))
+
+
+cdef inline real expm1_reduced(real r) noexcept nogil:
+    """e^r - 1 on |r| <= ln(2)/2."""
     return fma(r * r, exp_quotient(r), r)
 
 
-cdef inline real scaled_exp(real a, real x, real low) noexcept nogil:
-    """SCALE * a * e^(x + low) for x <= 0, rounded once more than the polynomial; x is at least EXP_FLOOR."""
-    cdef real z = shifted_multiple(x)
-    cdef real p = a * scaled_power_of_two(z)
-    return fma(p, expm1_reduced(x, low, z), p)
+# z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
+# z - SHIFT is n and power_of_two(z) is 2^n. SHIFT_UP and SHIFT_DOWN give SCALE * 2^n and DOWN * 2^n.
+cdef inline real scaled_exp(real x) noexcept nogil:
+    """SCALE * e^x for EXP_FLOOR <= x <= 0."""
+    cdef real z = fma(x, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP(x))), p)
+
+
+cdef inline real scaled_exp_of_product(real a, real b) noexcept nogil:
+    """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
+    cdef real z = fma(a * b, LOG2E(a), SHIFT_UP(a))
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP(a))), p)
 
 
 cdef inline real exp_nonpositive(real x) noexcept nogil:
     """e^x for x <= 0."""
     cdef real bounded = EXP_FLOOR(x) if x < EXP_FLOOR(x) else x
-    return scaled_exp(<real>1, bounded, <real>-0.0) * DOWN(x)
+    return scaled_exp(bounded) * DOWN(x)
 
 
 cdef inline real expm1_nonpositive(real x) noexcept nogil:
     """e^x - 1 for x <= 0."""
     cdef real bounded = EXPM1_FLOOR(x) if x < EXPM1_FLOOR(x) else x
-    cdef real z = shifted_multiple(bounded)
+    cdef real z = fma(bounded, LOG2E(x), SHIFT(x))
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(bounded, <real>-0.0, z), p - <real>1)
+    return fma(p, expm1_reduced(reduced(bounded, z - SHIFT(x))), p - <real>1)
+
+
+cdef inline real log1p_quotient(real z) noexcept nogil:
+    """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
+    cdef real p
+    if real is double:
+        p = fma(LOG1P_6(z), z, LOG1P_5(z))
+        p = fma(p, z, LOG1P_4(z))
+        p = fma(p, z, LOG1P_3(z))
+        p = fma(p, z, LOG1P_2(z))
+    elif real is wide:
+        p = fma(LOG1P_3(z), z, LOG1P_2(z))
+    else:
+        p = LOG1P_2(z)
+    p = fma(p, z, LOG1P_1(z))
+    return fma(p, z, LOG1P_0(z))
+
+
+cdef inline real log1p(real x) noexcept nogil:
+    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    cdef bint halved = x > SQRT2_LESS_1(x)
+    cdef real f = <real>0.5 * (x - <real>1) if halved else x
+    cdef real high = LN2_HIGH(x) if halved else <real>0
+    cdef real low = LN2_LOW(x) if halved else <real>0
+    cdef real s = f / (<real>2 + f)
+    cdef real z = s * s
+    cdef real h = <real>0.5 * f * f
+    # f - h is nearly log(1 + f): what s corrects is small, and so is its rounding.
+    return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
 cdef inline real clamp(real x, real bound) noexcept nogil:
@@ -111,7 +162,7 @@ cdef inline real elu(real x, real alpha) noexcept nogil:
 
 
 cdef inline real elu_derivative(real x, real alpha) noexcept nogil:
-    cdef real negative = alpha * exp_nonpositive(<real>0 if x > <real>0 else x)
+    cdef real negative = alpha * exp_nonpositive(-absolute(x))
     return <real>1 if x > <real>0 else negative
 
 
@@ -120,16 +171,24 @@ cdef inline real elu_derivative_from_output(real y, real alpha) noexcept nogil:
     return <real>1 if y > <real>0 else negative
 
 
+cdef inline real multiple(real x, real high, real low) noexcept nogil:
+    """x (high + low); the low part of a constant is 0 in float64, where an infinite x would make NaN of it."""
+    if real is float:
+        return fma(x, high, x * low)
+    else:
+        return x * high
+
+
 cdef inline real selu(real x) noexcept nogil:
     cdef real m = expm1_nonpositive(x)
-    cdef real negative = fma(m, SELU_SCALE_ALPHA(x), m * SELU_SCALE_ALPHA_LOW(x))
-    cdef real positive = fma(x, SELU_SCALE(x), clamp(x, LARGEST(x)) * SELU_SCALE_LOW(x))
+    cdef real negative = multiple(m, SELU_SCALE_ALPHA(x), SELU_SCALE_ALPHA_LOW(x))
+    cdef real positive = multiple(x, SELU_SCALE(x), SELU_SCALE_LOW(x))
     return positive if x >= <real>0 else negative
 
 
 cdef inline real selu_derivative(real x) noexcept nogil:
-    cdef real e = exp_nonpositive(<real>0 if x > <real>0 else x)
-    cdef real negative = fma(e, SELU_SCALE_ALPHA(x), e * SELU_SCALE_ALPHA_LOW(x))
+    cdef real e = exp_nonpositive(-absolute(x))
+    cdef real negative = multiple(e, SELU_SCALE_ALPHA(x), SELU_SCALE_ALPHA_LOW(x))
     return SELU_SCALE(x) + SELU_SCALE_LOW(x) if x > <real>0 else negative
 
 
@@ -155,17 +214,20 @@ cdef inline real sigmoid_derivative_from_output(real y) noexcept nogil:
 
 
 cdef inline real tanh(real x) noexcept nogil:
-    cdef real m = expm1_nonpositive(<real>-2 * absolute(x))
-    cdef real magnitude = -m / (m + <real>2)
-    cdef real signed_magnitude = magnitude if x > <real>0 else -magnitude
-    return x if absolute(x) < TANH_LINEAR(x) else signed_magnitude
+    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
+    cdef real a = absolute(x)
+    cdef real t = <real>-2 * (TANH_ONE(x) if a > TANH_ONE(x) else a)
+    cdef real z = fma(t, LOG2E(x), SHIFT(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(reduced(t, z - SHIFT(x)))
+    return copy_sign(fma(-p, m, <real>1 - p) / fma(p, m, <real>1 + p), x)
 
 
 cdef inline real tanh_derivative(real x) noexcept nogil:
     cdef real t = <real>-2 * absolute(x)
-    cdef real scaled = scaled_exp(<real>4, EXP_FLOOR(x) if t < EXP_FLOOR(x) else t, <real>-0.0)
-    cdef real e = scaled * (DOWN(x) / <real>4)
-    return (scaled / fma(e, e + <real>2, <real>1)) * DOWN(x)
+    cdef real scaled = scaled_exp(EXP_FLOOR(x) if t < EXP_FLOOR(x) else t)
+    cdef real e = scaled * DOWN(x)
+    return (scaled / fma(e, e + <real>2, <real>1)) * (<real>4 * DOWN(x))
 
 
 cdef inline real tanh_derivative_from_output(real y) noexcept nogil:
@@ -174,52 +236,45 @@ cdef inline real tanh_derivative_from_output(real y) noexcept nogil:
 
 # ---------------------------------------------------------------- swish
 # For |beta| < 2^-32 (float32) or 2^-358 (float64) these hold while |x| stays below 2^39 or 2^368.
-cdef inline real rounding_of_product(real a, real b, real product) noexcept nogil:
-    """What rounding took from a * b, or nothing where the product is beyond every exponential."""
-    cdef real lost = fma(a, b, -product)
-    return lost if absolute(product) < -EXP_FLOOR(a) else <real>0
+cdef inline real vanishing_point(real beta) noexcept nogil:
+    """|x| at which e^-|beta x| is e^EXP_FLOOR; the addend keeps it finite for a beta of 0 and changes no other."""
+    return -EXP_FLOOR(beta) / (absolute(beta) + SMALL(beta))
 
 
 cdef inline real swish(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real u = <real>1 + scaled_exp(<real>1, -absolute(t), low) * DOWN(x)
-    cdef real factor = finite if product == t else <real>-0.0
-    cdef real vanishing = scaled_exp(factor, -absolute(t), low)
-    # One division for both signs.
-    cdef real numerator = vanishing if t < <real>0 else x
-    cdef real scale = DOWN(x) if t < <real>0 else <real>1
-    return (numerator / u) * scale
+    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
+    cdef real y = clamp(x, vanishing_point(beta))
+    cdef real t = beta * y
+    cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN(x)))
+    cdef real gated = (y / fma(p, m, p + DOWN(x))) * DOWN(x)
+    return x if t > GATE_OPEN(x) else gated
 
 
 cdef inline real swish_derivative(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real scaled = scaled_exp(<real>1, -absolute(t), low)
+    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real b = -absolute(beta)
+    cdef real scaled = scaled_exp_of_product(b, y)
     cdef real e = scaled * DOWN(x)
     cdef real u = <real>1 + e
-    cdef real gate = t if t < <real>0 else t * e
-    cdef real slope = <real>1 + gate / u
-    cdef real factor = scaled if t < <real>0 else <real>1
-    cdef real scale = DOWN(x) if t < <real>0 else <real>1
-    return (factor * slope / u) * scale
+    cdef bint closed = beta * x < <real>0
+    cdef real numerator = fma(b * y, <real>1 if closed else -e, u)
+    cdef real factor = scaled if closed else <real>1
+    cdef real scale = DOWN(x) if closed else <real>1
+    return (factor * numerator / (u * u)) * scale
 
 
 cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
-    cdef real finite = clamp(x, LARGEST(x))
-    cdef real product = beta * finite
-    cdef real low = rounding_of_product(beta, finite, product)
-    cdef real t = clamp(product, -EXP_FLOOR(x))
-    low = -low if t > <real>0 else low
-    cdef real a = finite if product == t else nan_or(x, <real>0)
-    cdef real e = scaled_exp(<real>1, -absolute(t), low) * DOWN(x)
-    return (scaled_exp(a, -absolute(t), low) * a / fma(e, e + <real>2, <real>1)) * DOWN(x)
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real scaled = scaled_exp_of_product(-absolute(beta), y)
+    cdef real e = scaled * DOWN(x)
+    return (scaled * y * y / fma(e, e + <real>2, <real>1)) * DOWN(x)
 
 
 # ---------------------------------------------------------------- softmax
@@ -232,11 +287,11 @@ cdef inline real softmax_term(real x, real largest) noexcept nogil:
     cdef real floor = near + EXP_FLOOR(x)
     cdef real d = x - base
     cdef real bounded = floor if d < floor else d
-    cdef real z = shifted_multiple(bounded - near)
-    cdef real n = z - SHIFT(x)
+    cdef real z = fma(bounded - near, LOG2E(x), SHIFT_UP(x))
+    cdef real n = z - SHIFT_UP(x)
     cdef real r = fma(n, -LN2_LOW(x), bounded - fma(n, LN2_HIGH(x), near))
-    cdef real p = scaled_power_of_two(z)
-    return fma(p, fma(r * r, exp_quotient(r), r), p)
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(r), p)
 
 
 cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:

@@ -38,34 +38,45 @@ cdef extern from * nogil:
     }
     #endif
 
-    /* 2^n and 2^(n + k) from SHIFT + n: the integer n stands in the low bits of the significand field. */
-    KERNELS_INLINE float kernels_power32(float z, uint32_t one) {
+    /* 2^n from SHIFT + n: the biased integer n stands in the low bits of the significand field. */
+    KERNELS_INLINE float kernels_power32(float z) {
         uint32_t bits;
         float power;
         memcpy(&bits, &z, sizeof bits);
-        bits = (bits << 23) + (one << 23);
+        bits <<= 23;
         memcpy(&power, &bits, sizeof power);
         return power;
     }
-    KERNELS_INLINE double kernels_power64(double z, uint64_t one) {
+    KERNELS_INLINE double kernels_power64(double z) {
         uint64_t bits;
         double power;
         memcpy(&bits, &z, sizeof bits);
-        bits = (bits << 52) + (one << 52);
+        bits <<= 52;
         memcpy(&power, &bits, sizeof power);
         return power;
     }
     """
     double kernels_fma64(double a, double b, double c) noexcept
     float kernels_fma32(float a, float b, float c) noexcept
-    float kernels_power32(float z, unsigned int one) noexcept
-    double kernels_power64(double z, unsigned long long one) noexcept
+    float kernels_power32(float z) noexcept
+    double kernels_power64(double z) noexcept
+    float copysignf(float x, float sign) noexcept
+    double copysign(double x, double sign) noexcept
     float fabsf(float x) noexcept
     double fabs(double x) noexcept
+
+cdef extern from *:
+    """
+    typedef double kernels_wide;
+    """
+    # A double in C, with constants for results that are rounded to float32. Cython tells the members of a fused type
+    # apart by the kind of number only, so it must not know.
+    ctypedef long double wide "kernels_wide"
 
 ctypedef fused real:
     float
     double
+    wide
 
 
 cdef inline real fma(real a, real b, real c) noexcept nogil:
@@ -82,17 +93,16 @@ cdef inline real absolute(real x) noexcept nogil:
         return fabs(x)
 
 
+cdef inline real copy_sign(real x, real sign) noexcept nogil:
+    if real is float:
+        return copysignf(x, sign)
+    else:
+        return copysign(x, sign)
+
+
 cdef inline real power_of_two(real z) noexcept nogil:
     """2^n from SHIFT + n."""
     if real is float:
-        return kernels_power32(z, 127)
+        return kernels_power32(z)
     else:
-        return kernels_power64(z, 1023)
-
-
-cdef inline real scaled_power_of_two(real z) noexcept nogil:
-    """SCALE * 2^n from SHIFT + n."""
-    if real is float:
-        return kernels_power32(z, 127 + 64)
-    else:
-        return kernels_power64(z, 1023 + 512)
+        return kernels_power64(z)
