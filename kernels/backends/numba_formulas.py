@@ -223,7 +223,7 @@ def sigmoid_derivative(x):
 
 
 def sigmoid_derivative_from_output(y):
-    return y * (real(1) - y)
+    return fma(-y, y, y)
 
 
 def tanh(x):
@@ -244,7 +244,7 @@ def tanh_derivative(x):
 
 
 def tanh_derivative_from_output(y):
-    return (real(1) - y) * (real(1) + y)
+    return fma(-y, y, real(1))
 
 
 # ---------------------------------------------------------------- swish
@@ -267,15 +267,23 @@ def swish(x, beta):
 
 def swish_derivative(x, beta):
     """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
-    limit, a = vanishing_point(beta), abs(x)
-    y, b = limit if a > limit else a, -abs(beta)
-    scaled = scaled_exp_of_product(b, y)
-    e = scaled * DOWN
-    u = real(1) + e
+    limit = vanishing_point(beta)
+    a = abs(x)
+    y = limit if a > limit else a
+    b = -abs(beta)
+    z = fma(b * y, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP))
+    e = fma(p, m, p) * DOWN
     closed = beta * x < real(0)
-    numerator = fma(b * y, real(1) if closed else -e, u)
-    factor = scaled if closed else real(1)
-    return (factor * numerator / (u * u)) * (DOWN if closed else real(1))
+    total = fma(b, y, real(1)) + e if closed else fma(b * y, -e, real(1) + e)
+    # The total times e costs no rounding more than e itself.
+    gated = fma(p * total, m, p * total) if closed else total
+    q = e * (e + real(2))
+    # 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
+    far = beta * x < real(-1)
+    ratio = (q if far else gated) / fma(e, e + real(2), real(1))
+    return (fma(-gated, ratio, gated) if far else ratio) * (DOWN if closed else real(1))
 
 
 def swish_parameter_derivative(x, beta):

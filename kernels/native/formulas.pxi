@@ -210,7 +210,7 @@ cdef inline real sigmoid_derivative(real x) noexcept nogil:
 
 
 cdef inline real sigmoid_derivative_from_output(real y) noexcept nogil:
-    return y * (<real>1 - y)
+    return fma(-y, y, y)
 
 
 cdef inline real tanh(real x) noexcept nogil:
@@ -231,7 +231,7 @@ cdef inline real tanh_derivative(real x) noexcept nogil:
 
 
 cdef inline real tanh_derivative_from_output(real y) noexcept nogil:
-    return (<real>1 - y) * (<real>1 + y)
+    return fma(-y, y, <real>1)
 
 
 # ---------------------------------------------------------------- swish
@@ -258,14 +258,20 @@ cdef inline real swish_derivative(real x, real beta) noexcept nogil:
     cdef real a = absolute(x)
     cdef real y = limit if a > limit else a
     cdef real b = -absolute(beta)
-    cdef real scaled = scaled_exp_of_product(b, y)
-    cdef real e = scaled * DOWN(x)
-    cdef real u = <real>1 + e
+    cdef real z = fma(b * y, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP(x)))
+    cdef real e = fma(p, m, p) * DOWN(x)
     cdef bint closed = beta * x < <real>0
-    cdef real numerator = fma(b * y, <real>1 if closed else -e, u)
-    cdef real factor = scaled if closed else <real>1
+    cdef real total = fma(b, y, <real>1) + e if closed else fma(b * y, -e, <real>1 + e)
+    # The total times e costs no rounding more than e itself.
+    cdef real gated = fma(p * total, m, p * total) if closed else total
+    cdef real q = e * (e + <real>2)
+    # 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
+    cdef bint far = beta * x < <real>-1
+    cdef real ratio = (q if far else gated) / fma(e, e + <real>2, <real>1)
     cdef real scale = DOWN(x) if closed else <real>1
-    return (factor * numerator / (u * u)) * scale
+    return (fma(-gated, ratio, gated) if far else ratio) * scale
 
 
 cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
