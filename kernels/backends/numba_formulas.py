@@ -266,24 +266,21 @@ def swish(x, beta):
 
 
 def swish_derivative(x, beta):
-    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
-    limit = vanishing_point(beta)
-    a = abs(x)
-    y = limit if a > limit else a
-    b = -abs(beta)
+    """(1 + e + t e) / (1 + e)^2, e = e^-t, t = beta x; for t < -1 e (1 + e + t) / (1 + e)^2, e = e^t."""
+    y = clamp(x, vanishing_point(beta))
+    t = beta * y
+    far = t < real(-1)
+    b = beta if far else -beta
     z = fma(b * y, LOG2E, SHIFT_UP)
     p = power_of_two(z)
     m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP))
     e = fma(p, m, p) * DOWN
-    closed = beta * x < real(0)
-    total = fma(b, y, real(1)) + e if closed else fma(b * y, -e, real(1) + e)
-    # The total times e costs no rounding more than e itself.
-    gated = fma(p * total, m, p * total) if closed else total
-    q = e * (e + real(2))
-    # 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
-    far = beta * x < real(-1)
-    ratio = (q if far else gated) / fma(e, e + real(2), real(1))
-    return (fma(-gated, ratio, gated) if far else ratio) * (DOWN if closed else real(1))
+    total = fma(t, real(1) if far else e, real(1) + e)
+    # SCALE e total, rounded once more than the total; 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
+    gated = fma(p * total, m, p * total)
+    ratio = (e * (e + real(2)) if far else total) / fma(e, e + real(2), real(1))
+    falling = fma(-gated, ratio, gated) * DOWN
+    return falling if far else ratio
 
 
 def swish_parameter_derivative(x, beta):

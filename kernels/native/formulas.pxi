@@ -253,25 +253,20 @@ cdef inline real swish(real x, real beta) noexcept nogil:
 
 
 cdef inline real swish_derivative(real x, real beta) noexcept nogil:
-    """(1 + e + t e) / (1 + e)^2 for t = beta x >= 0, e (1 + e + t) / (1 + e)^2 below, e = e^-|t|."""
-    cdef real limit = vanishing_point(beta)
-    cdef real a = absolute(x)
-    cdef real y = limit if a > limit else a
-    cdef real b = -absolute(beta)
+    """(1 + e + t e) / (1 + e)^2, e = e^-t, t = beta x; for t < -1 e (1 + e + t) / (1 + e)^2, e = e^t."""
+    cdef real y = clamp(x, vanishing_point(beta))
+    cdef real t = beta * y
+    cdef bint far = t < <real>-1
+    cdef real b = beta if far else -beta
     cdef real z = fma(b * y, LOG2E(x), SHIFT_UP(x))
     cdef real p = power_of_two(z)
     cdef real m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP(x)))
     cdef real e = fma(p, m, p) * DOWN(x)
-    cdef bint closed = beta * x < <real>0
-    cdef real total = fma(b, y, <real>1) + e if closed else fma(b * y, -e, <real>1 + e)
-    # The total times e costs no rounding more than e itself.
-    cdef real gated = fma(p * total, m, p * total) if closed else total
-    cdef real q = e * (e + <real>2)
-    # 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
-    cdef bint far = beta * x < <real>-1
-    cdef real ratio = (q if far else gated) / fma(e, e + <real>2, <real>1)
-    cdef real scale = DOWN(x) if closed else <real>1
-    return (fma(-gated, ratio, gated) if far else ratio) * scale
+    cdef real total = fma(t, <real>1 if far else e, <real>1 + e)
+    # SCALE e total, rounded once more than the total; 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
+    cdef real gated = fma(p * total, m, p * total)
+    cdef real ratio = (e * (e + <real>2) if far else total) / fma(e, e + <real>2, <real>1)
+    return fma(-gated, ratio, gated) * DOWN(x) if far else ratio
 
 
 cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
