@@ -46,7 +46,7 @@ cdef extern from *:
 
 cdef extern from "workers.h" nogil:
     ctypedef void (*workers_body)(const void *task, intptr_t first, intptr_t last) noexcept nogil
-    void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads) noexcept
+    void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads, bint wake) noexcept
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMem_Handler:
@@ -68,6 +68,14 @@ cdef extern from "outputs.h" nogil:
     void outputs_unlock() noexcept
     object outputs_capsule() with gil
 
+cdef extern from * nogil:
+    """
+    /* Blocks on a thread's stack, where Cython gives 16-byte alignment: a vector across two cache lines costs double. */
+    typedef struct { _Alignas(64) double numbers[1024]; } kernels_block;
+    """
+    ctypedef struct Block "kernels_block":
+        double numbers[1024]
+
 ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params) noexcept nogil
 
 cdef enum:
@@ -81,9 +89,11 @@ cdef enum:
     #: Elements that a worker takes at once: the least and the most.
     LEAST_CHUNK = 8 * BLOCK
     MOST_CHUNK = 64 * BLOCK
+    #: Sleeping workers are woken for this many times the work from which those awake pay.
+    WAKE_FACTOR = 8
     CACHE_LINE = 64
     #: Bytes of a block that is streamed: short enough for the processor to read the next one while it writes this one.
-    STREAMED_BLOCK = 1024
+    STREAMED_BLOCK = 2048
     #: Below, releasing the GIL costs more than it gives.
     RELEASE_GIL_FROM = 8192
     FLOAT32 = 0
@@ -146,6 +156,7 @@ cdef struct Task:
     bint aliased  # an output is an input: read each block before it is written
     bint each  # one parameter an element
     bint streamed  # outputs go past the caches
+    bint wake  # worth waking workers for
     int itemsize
     intptr_t n  # elements, or rows
     intptr_t row
@@ -238,9 +249,10 @@ cdef object empty_like(cnp.ndarray x, bint *fresh):
 # ---------------------------------------------------------------- the block pipeline
 cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept nogil:
     """Elements start to stop of an elementwise task, in one thread."""
-    cdef double source[BLOCK]
-    cdef double result[BLOCK]
-    cdef double extra[BLOCK]
+    cdef Block source_block, result_block, extra_block
+    cdef double *source = source_block.numbers
+    cdef double *result = result_block.numbers
+    cdef double *extra = extra_block.numbers
     cdef intptr_t position = start
     cdef intptr_t m, offset
     cdef const char *x
@@ -295,7 +307,8 @@ cdef inline intptr_t first_block(const Task *task, intptr_t start, intptr_t bloc
 
 
 cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
-    cdef float single[BLOCK]
+    cdef Block single_block
+    cdef float *single = <float *>single_block.numbers
     if task.wide and task.streamed:
         task.narrow(result, single, m, NULL)
         task.stream(single, out, m * task.itemsize, NULL)
@@ -324,19 +337,17 @@ cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nog
 
 
 cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexcept nogil:
-    cdef double source[BLOCK]
-    cdef double gradient[BLOCK]
-    cdef double middle[BLOCK]
+    cdef Block source, gradient, middle
     cdef intptr_t m = count * task.row
     cdef intptr_t offset = first * task.row * task.itemsize
-    cdef const char *x = load(task, task.x + offset, m, source)
-    cdef char *out = <char *>middle if task.wide else task.out + offset
+    cdef const char *x = load(task, task.x + offset, m, source.numbers)
+    cdef char *out = <char *>middle.numbers if task.wide else task.out + offset
     cdef char *y = out
     cdef intptr_t arguments[2]
     arguments[0] = count
     if task.kind != ROW:
-        arguments[1] = <intptr_t>load(task, task.g + offset, m, gradient)
-        y = <char *>middle if task.g == task.out else out
+        arguments[1] = <intptr_t>load(task, task.g + offset, m, gradient.numbers)
+        y = <char *>middle.numbers if task.g == task.out else out
     if task.kind != ROW_GRADIENT:
         task.kernel(x, y, task.row, arguments)
         x = y
@@ -379,9 +390,9 @@ cdef void run_pass(const Task *task, intptr_t r, Pass which, double *state, doub
 
 cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass which, double *state,
                         double *products) noexcept nogil:
-    cdef double block[BLOCK]
-    cdef double y[BLOCK]
-    cdef const char *x = load(task, task.x + offset, m, block)
+    cdef Block block, y_block
+    cdef double *y = y_block.numbers
+    cdef const char *x = load(task, task.x + offset, m, block.numbers)
     if which == FIND_LARGEST:
         task.parts.largest(x, state, m, NULL)
         return
@@ -393,10 +404,10 @@ cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass whic
     else:
         task.parts.normalise(x, y, m, state)
     if which == ADD_PRODUCTS:
-        task.parts.add_products(y, products, m, load(task, task.g + offset, m, block))
+        task.parts.add_products(y, products, m, load(task, task.g + offset, m, block.numbers))
         return
     if task.kind != ROW:
-        task.parts.gradient(load(task, task.g + offset, m, block), y, m, products)
+        task.parts.gradient(load(task, task.g + offset, m, block.numbers), y, m, products)
     if task.wide:
         task.narrow(y, task.out + offset, m, NULL)
     else:
@@ -420,7 +431,7 @@ cdef void run(const Task *task, int threads) noexcept nogil:
         chunk = max(<intptr_t>1, <intptr_t>LEAST_CHUNK // max(task.row, <intptr_t>1))
     else:
         chunk = min(max(task.n // (8 * threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
-    workers_run(run_elements_or_rows, task, task.n, chunk, threads)
+    workers_run(run_elements_or_rows, task, task.n, chunk, threads, task.wake)
 
 
 # ---------------------------------------------------------------- copying
@@ -448,7 +459,7 @@ def copy(cnp.ndarray x, cnp.ndarray out, uintptr_t stream, int threads):
     task.target = <char *>cnp.PyArray_DATA(out)
     task.stream = <Kernel>stream
     with nogil:
-        workers_run(copy_bytes, &task, cnp.PyArray_NBYTES(x), MOST_CHUNK * sizeof(float), threads)
+        workers_run(copy_bytes, &task, cnp.PyArray_NBYTES(x), MOST_CHUNK * sizeof(float), threads, True)
 
 
 # ---------------------------------------------------------------- plans
@@ -531,6 +542,7 @@ cdef class Plan:
         task.kind = self.kind
         task.wide = table.wide
         task.itemsize = 8 if index == FLOAT64 else 4
+        task.wake = size >= WAKE_FACTOR * table.segments[i].start
         task.kernel = table.segments[i].kernel
         task.second = table.segments[i].second
         task.widen = table.widen

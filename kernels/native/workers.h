@@ -1,6 +1,7 @@
 /* Worker threads for loops: one loop at a time, cut into a range for each worker, and whoever is done takes chunks from
  * the ranges of the others. The caller works too, and never waits for a worker that has not begun: a thread that gets
- * no core costs nothing. A loop that finds the workers taken by another thread's loop runs in its caller alone. */
+ * no core costs nothing. A loop that finds the workers taken by another thread's loop runs in its caller alone, and so
+ * does a short one that finds them asleep, unless the last one was a moment ago: then more may follow. */
 #ifndef KERNELS_WORKERS_H
 #define KERNELS_WORKERS_H
 
@@ -11,9 +12,10 @@ typedef void (*workers_body)(const void *task, intptr_t first, intptr_t last);
 #if defined(_WIN32) || defined(__STDC_NO_ATOMICS__)
 
 #define WORKERS_MOST 1
-static void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads) {
+static void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads, int wake) {
     (void)chunk;
     (void)threads;
+    (void)wake;
     body(task, 0, n);
 }
 
@@ -26,7 +28,8 @@ static void workers_run(workers_body body, const void *task, intptr_t n, intptr_
 #include <time.h>
 
 #define WORKERS_MOST 256
-/* A worker that finds nothing to do looks again for this long before it sleeps: waking one takes about 50 us. */
+/* A worker that finds nothing to do looks again for this long before it sleeps: waking one takes 10 us of the caller's
+ * time, and 50 us pass until it works. */
 #define WORKERS_SPIN_NS 50000
 /* Two cache lines: processors fetch them in pairs. */
 #define WORKERS_LINE 128
@@ -62,6 +65,7 @@ static struct {
     int shares;
     int started;
     _Atomic int sleeping;
+    _Atomic int64_t last;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     workers_range ranges[WORKERS_MOST];
@@ -164,17 +168,15 @@ static void workers_close(void) {
             sched_yield();
 }
 
-/* Runs body over [0, n) with at most this many threads, the caller among them; ranges begin at multiples of chunk. */
-static void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads) {
+/* Whether enough workers are awake, or it is likely that waking them pays for loops to come. */
+static int workers_pay(int wanted) {
+    if (workers.started >= wanted && !atomic_load(&workers.sleeping))
+        return 1;
+    return workers_clock() - atomic_load(&workers.last) < WORKERS_SPIN_NS;
+}
+
+static void workers_share(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads) {
     intptr_t chunks = (n + chunk - 1) / chunk;
-    if (threads > WORKERS_MOST)
-        threads = WORKERS_MOST;
-    if (threads > chunks)
-        threads = (int)chunks;
-    if (threads < 2 || atomic_flag_test_and_set(&workers.taken)) {
-        body(task, 0, n);
-        return;
-    }
     workers_start(threads - 1);
     workers.body = body;
     workers.task = task;
@@ -188,6 +190,23 @@ static void workers_run(workers_body body, const void *task, intptr_t n, intptr_
     workers_open();
     workers_work(0);
     workers_close();
+}
+
+/* Runs body over [0, n) with at most this many threads, the caller among them; ranges begin at multiples of chunk. A
+ * loop that is not worth waking the workers for says so by wake = 0. */
+static void workers_run(workers_body body, const void *task, intptr_t n, intptr_t chunk, int threads, int wake) {
+    intptr_t chunks = (n + chunk - 1) / chunk;
+    int most = chunks < WORKERS_MOST ? (int)chunks : WORKERS_MOST;
+    threads = threads < most ? threads : most;
+    if (threads < 2 || atomic_flag_test_and_set(&workers.taken)) {
+        body(task, 0, n);
+        return;
+    }
+    if (wake || workers_pay(threads - 1))
+        workers_share(body, task, n, chunk, threads);
+    else
+        body(task, 0, n);
+    atomic_store(&workers.last, workers_clock());
     atomic_flag_clear(&workers.taken);
 }
 
