@@ -11,13 +11,15 @@ import pytest
 
 import kernels
 from kernels import crossover
+from kernels.backends import numba_cpu
 from kernels.backends.cython_loops import THREADS_FROM, build_report
 from kernels.native import native
 
 #: The sizes from which calls use threads.
-THRESHOLDS = sorted({THREADS_FROM, *(s["from"] for row in crossover.shipped()["rows"] for s in row["segments"][1:])})
-#: Above the first of them, and no multiple of anything.
-LONG = THRESHOLDS[0] + 1031
+SHIPPED = {s["from"] for row in crossover.shipped()["rows"] for s in row["segments"][1:]}
+THRESHOLDS = sorted({THREADS_FROM, numba_cpu.THREADS_FROM, *SHIPPED})
+#: Eight times the first of them, where sleeping workers are woken too, and no multiple of anything.
+LONG = 8 * THRESHOLDS[0] + 1031
 ROWS = (LONG // 1009 + 1, 1009)
 THREADS = 8
 

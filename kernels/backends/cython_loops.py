@@ -20,8 +20,8 @@ from kernels.native.levels import levels_here
 
 #: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
 CAP = "KERNELS_MAX_LEVEL"
-#: From this many elements on, the Cython and Numba backends use all threads; the dispatcher has a measured table.
-THREADS_FROM = 131_072
+#: From this many elements on, the Cython backend uses all threads; the dispatcher has a measured table.
+THREADS_FROM = 32_768
 _BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
 
 _REPORT = os.path.join(os.path.dirname(native_package), "build_report.json")

@@ -15,10 +15,12 @@ import numpy as np
 
 from kernels import threads
 from kernels.activations import Activation
-from kernels.backends.cython_loops import THREADS_FROM, jacobian
+from kernels.backends.cython_loops import jacobian
 from kernels.constants import LANES, inside
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
+#: From this many elements on, the parallel driver runs.
+THREADS_FROM = 131_072
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
 
