@@ -160,6 +160,12 @@ class Activation:
             names.append(f"{self.name}_parameter_derivative")
         return tuple(names)
 
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The formulas that backward forms multiply by grad_output."""
+        endings = ("_derivative", "_derivative_from_output") if self.from_output else ("_derivative",)
+        return tuple(self.name + ending for ending in endings) if self.elementwise else ()
+
     def format_of(self, formula: str, compute: str) -> str:
         """The format that a formula needs where "wide" is asked for: near a root, and in rows, all of float64."""
         rooted = self.derivative_roots and formula == f"{self.name}_derivative"

@@ -104,9 +104,14 @@ def formulas(record: Activation, form: str) -> tuple[str, str | None]:
 
 
 def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int]:
-    """(first, second) addresses of a form's loops in a format at a level, 0 for none."""
+    """(first, second) addresses of a form's loops in a format at a level, 0 for none.
+
+    The second loop of a backward form is the first one times grad_output.
+    """
     table = addresses(level)
     first, second = formulas(record, form)
+    if form.startswith("backward") and record.elementwise:
+        return table[first, compute], table.get((f"{first}_product", compute), 0)
     return table[first, compute], table[second, compute] if second else 0
 
 

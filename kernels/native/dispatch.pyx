@@ -249,54 +249,75 @@ cdef object empty_like(cnp.ndarray x, bint *fresh):
 # ---------------------------------------------------------------- the block pipeline
 cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept nogil:
     """Elements start to stop of an elementwise task, in one thread."""
-    cdef Block source_block, result_block, extra_block
-    cdef double *source = source_block.numbers
-    cdef double *result = result_block.numbers
-    cdef double *extra = extra_block.numbers
-    cdef intptr_t position = start
-    cdef intptr_t m, offset
-    cdef const char *x
-    cdef const char *params = task.params
-    cdef char *out
-    cdef bint buffered = task.wide or task.aliased or task.streamed
     cdef intptr_t block = STREAMED_BLOCK // task.itemsize if task.streamed else BLOCK
-    if task.kind == SINGLE and not buffered:
-        offset = start * task.itemsize
-        params = params + offset if task.each else params
-        task.kernel(task.x + offset, task.out + offset, stop - start, params)
+    cdef intptr_t position = start
+    cdef intptr_t m = min(first_block(task, start, block), stop - start)
+    if is_one_loop(task):
+        run_loop(task, task.x + start * task.itemsize, task.out + start * task.itemsize, start, stop - start, task.params)
         return
-    m = min(first_block(task, start, block), stop - start)
     while position < stop:
-        offset = position * task.itemsize
-        x = task.x + offset
-        if task.each:
-            params = task.params + offset
-            if task.wide:
-                task.widen(params, extra, m, NULL)
-                params = <const char *>extra
-        if task.wide:
-            task.widen(x, source, m, NULL)
-            x = <const char *>source
-        elif task.aliased:
-            memcpy(source, x, m * task.itemsize)
-            x = <const char *>source
-        out = <char *>result if buffered else task.out + offset
-        task.kernel(x, out, m, params)
-        if task.kind == PRODUCT:
-            if task.wide:
-                task.widen(task.g + offset, extra, m, NULL)
-                task.multiply(extra, out, m, NULL)
-            else:
-                task.multiply(task.g + offset, out, m, NULL)
-        store(task, out, task.out + offset, m)
-        if task.kind == PAIR:
-            out = <char *>result if buffered else task.out2 + offset
-            task.second(x, out, m, params)
-            store(task, out, task.out2 + offset, m)
+        run_block(task, position, m)
         position += m
         m = min(block, stop - position)
     if task.streamed:
         kernels_fence()
+
+
+cdef inline bint is_fused(const Task *task) noexcept nogil:
+    """Whether the second loop is the first one times grad_output."""
+    return task.kind == PRODUCT and task.second != NULL
+
+
+cdef inline bint is_one_loop(const Task *task) noexcept nogil:
+    """Whether no block needs a load or a store step."""
+    return not (task.wide or task.aliased or task.streamed) and (task.kind == SINGLE or is_fused(task))
+
+
+cdef inline void run_loop(const Task *task, const char *x, char *out, intptr_t position, intptr_t m,
+                          const char *params) noexcept nogil:
+    """m elements from a position on by the task's first loop, or by its fused one."""
+    cdef intptr_t offset = position * task.itemsize
+    cdef const void *arguments[2]
+    if is_fused(task):
+        arguments[0], arguments[1] = task.g + offset, params
+        task.second(x, out, m, arguments)
+    else:
+        task.kernel(x, out, m, params + offset if task.each and not task.wide else params)
+
+
+cdef void run_block(const Task *task, intptr_t position, intptr_t m) noexcept nogil:
+    """Load, compute and store a block of m elements."""
+    cdef Block source, result, extra
+    cdef intptr_t offset = position * task.itemsize
+    cdef const char *x = task.x + offset
+    cdef const char *params = task.params
+    cdef bint buffered = task.wide or task.aliased or task.streamed
+    cdef char *out = <char *>result.numbers if buffered else task.out + offset
+    if task.each and task.wide:
+        task.widen(task.params + offset, extra.numbers, m, NULL)
+        params = <const char *>extra.numbers
+    if task.wide:
+        task.widen(x, source.numbers, m, NULL)
+        x = <const char *>source.numbers
+    elif task.aliased:
+        memcpy(source.numbers, x, m * task.itemsize)
+        x = <const char *>source.numbers
+    run_loop(task, x, out, position, m, params)
+    if task.kind == PRODUCT and not is_fused(task):
+        task.multiply(load(task, task.g + offset, m, extra.numbers), out, m, NULL)
+    store(task, out, task.out + offset, m)
+    if task.kind == PAIR:
+        out = <char *>result.numbers if buffered else task.out2 + offset
+        task.second(x, out, m, params + offset if task.each and not task.wide else params)
+        store(task, out, task.out2 + offset, m)
+
+
+cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
+    """m numbers in the compute type: where they are, or widened."""
+    if not task.wide:
+        return x
+    task.widen(x, place, m, NULL)
+    return <const char *>place
 
 
 cdef inline intptr_t first_block(const Task *task, intptr_t start, intptr_t block) noexcept nogil:
@@ -355,14 +376,6 @@ cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexc
         task.second(x, out, task.row, arguments)
     if task.wide:
         task.narrow(out, task.out + offset, m, NULL)
-
-
-cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
-    """m numbers in the compute type: where they are, or widened."""
-    if not task.wide:
-        return x
-    task.widen(x, place, m, NULL)
-    return <const char *>place
 
 
 cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
