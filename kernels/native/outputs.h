@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where the system has huge pages for those who ask, one page fault serves 2 MB. */
+#define OUTPUTS_HUGE ((size_t)1 << 21)
+
+/* Outputs of fewer bytes are NumPy's business. */
+#define OUTPUTS_FROM ((size_t)1 << 18)
+#define OUTPUTS_PAGE ((size_t)1 << 16)
+
 #if defined(_WIN32)
 
 #define outputs_map(bytes) malloc(bytes)
@@ -31,11 +38,8 @@ __attribute__((constructor)) static void outputs_watch_forks(void) {
     pthread_atfork(outputs_lock, outputs_unlock, outputs_unlock);
 }
 
-/* Where the system has huge pages for those who ask, one page fault serves 2 MB. */
-#define OUTPUTS_HUGE ((size_t)1 << 21)
-
 static void *outputs_map(size_t bytes) {
-    size_t slack = bytes >= 2 * OUTPUTS_HUGE ? OUTPUTS_HUGE : 0;
+    size_t slack = bytes >= OUTPUTS_HUGE ? OUTPUTS_HUGE : 0;
     char *memory = mmap(NULL, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
@@ -57,18 +61,15 @@ static void *outputs_map(size_t bytes) {
 
 #endif
 
-/* Outputs of fewer bytes are NumPy's business. */
-#define OUTPUTS_FROM ((size_t)1 << 18)
-#define OUTPUTS_PAGE ((size_t)1 << 16)
-
 /* Stands before the data; the newest block is first in the list. */
 typedef struct outputs_block {
     size_t bytes;
     struct outputs_block *older;
 } outputs_block;
 
-/* Between header and data, so that the data begin at a cache line. */
-#define OUTPUTS_HEADER 64
+/* From header to data, which begin at a cache line in the middle of a page. Most large arrays begin 16 bytes into one, and
+ * a load waits for stores a little behind it whose addresses end in the same 12 bits. */
+#define OUTPUTS_HEADER (2048 + 64)
 #define outputs_data(block) ((void *)((char *)(block) + OUTPUTS_HEADER))
 #define outputs_of(data) ((outputs_block *)((char *)(data) - OUTPUTS_HEADER))
 
@@ -117,8 +118,14 @@ static void outputs_shrink(size_t most) {
     }
 }
 
+/* Whole pages, and whole huge pages where that adds less than half of one. */
+static size_t outputs_rounded(size_t bytes) {
+    size_t huge = (bytes + OUTPUTS_HUGE - 1) & ~(OUTPUTS_HUGE - 1);
+    return huge - bytes < OUTPUTS_HUGE / 2 ? huge : (bytes + OUTPUTS_PAGE - 1) & ~(OUTPUTS_PAGE - 1);
+}
+
 static void *outputs_allocate(void *context, size_t size) {
-    size_t bytes = (size + OUTPUTS_HEADER + OUTPUTS_PAGE - 1) & ~(OUTPUTS_PAGE - 1);
+    size_t bytes = outputs_rounded(size + OUTPUTS_HEADER);
     outputs_block *block;
     (void)context;
     if (bytes < size)
