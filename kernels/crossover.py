@@ -73,10 +73,10 @@ def table() -> Table:
 
 
 def last_level_cache() -> int:
-    """Bytes of the largest cache of the first processor."""
+    """Bytes of the third-level cache, or what is usual where the system does not tell."""
     from kernels.machine import caches
 
-    return max(caches().values(), default=USUAL_CACHE)
+    return caches().get("L3", USUAL_CACHE)
 
 
 def _read(path: str) -> dict | None:

@@ -159,12 +159,14 @@ def _reference(sweep: Sweep) -> Callable:
 # ---------------------------------------------------------------- rows
 #: What tells a row from others of its commit.
 KEYS = ("activation", "form", "gradient", "backend", "accuracy")
+#: What else an outcome depends on.
+ABOUT = ("cpu", "level", "commit", "versions")
 
 
 def row(sweep: Sweep, contestant: Contestant, worst: Worst, facts: dict) -> dict:
-    """One outcome, with the machine and the commit that it is of."""
+    """One outcome, with what it depends on."""
     measured = {"max_ulp": worst.error, "bound": bound(sweep, contestant), "worst": asdict(worst)}
-    about = {key: facts[key] for key in ("cpu", "level", "commit", "versions")}
+    about = {key: facts[key] for key in ABOUT}
     return {**asdict(sweep), **asdict(contestant), "dtype": "float32", **measured, **about}
 
 
@@ -181,12 +183,20 @@ def bound(sweep: Sweep, contestant: Contestant) -> float | None:
     return 2 * promised + 0.5
 
 
-def read(path: Path, commit: str | None) -> list[dict]:
-    """The rows of this commit; a line that was cut off does not count."""
-    if not path.exists():
+def read(path: Path, facts: dict) -> list[dict]:
+    """The rows of this machine, commit and versions; none where the code has no commit of its own."""
+    if not path.exists() or not facts["commit"] or facts["commit"].endswith("+"):
         return []
-    rows = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
-    return [found for found in rows if found["commit"] == commit]
+    rows = [row for line in path.read_text().splitlines() if (row := _parsed(line))]
+    return [row for row in rows if all(row[key] == facts[key] for key in ABOUT)]
+
+
+def _parsed(line: str) -> dict | None:
+    """A row, or None for a line that was cut off."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def append(path: Path, rows: Sequence[dict]) -> None:
@@ -220,7 +230,7 @@ def check(todo: Sequence[Sweep], contestants: Sequence[Contestant], path: Path, 
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     facts = machine.facts()
-    found = {tuple(one[key] for key in KEYS): one for one in read(path, facts["commit"])}
+    found = {tuple(one[key] for key in KEYS): one for one in read(path, facts)}
     wanted = []
     columns = TextColumn("{task.description:36}"), BarColumn(), TimeRemainingColumn()
     with Progress(*columns, transient=True) as progress:

@@ -2,9 +2,10 @@
 
 A new page of memory costs the system several times what an activation function costs the processor: it is faulted in
 and cleared. So ``kernels.fastest`` and ``kernels.accurate`` keep the memory of outputs of 256 KB and more once nobody
-holds the arrays (or views of them) any longer, at most ``get_limit()`` bytes of it, and give it to later outputs. The
-arrays are ordinary ones that own their data (NumPy's allocator hook, NEP 49); memory that is held shows up in the
-process's size until ``release()`` is called or a limit makes it go. ``set_limit(0)`` turns all of it off.
+holds the arrays (or views of them) any longer, at most ``get_limit()`` bytes of it, and give it to later outputs. That
+is for calls on contiguous float32 and float64 arrays without ``out``. The outputs are ordinary arrays that own their
+data (NumPy's allocator hook, NEP 49); memory that is held shows up in the process's size until ``release()`` is called
+or a limit makes it go. ``set_limit(0)`` turns all of it off, and so does an allocator of the caller's own.
 
 >>> from kernels import memory
 >>> memory.set_limit(2**28)
@@ -14,13 +15,16 @@ process's size until ``release()`` is called or a limit makes it go. ``set_limit
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import os
 
 from kernels.native import native
 
-#: The limit at the start: this share of the machine's memory, but not more than MOST bytes.
+#: The limit at the start: this share of the memory that there is, but not more than MOST bytes.
 SHARE, MOST = 1 / 8, 1 << 30
+#: Where a container's limit stands.
+CGROUP = "/sys/fs/cgroup/memory.max"
 
 
 def set_limit(nbytes: int) -> None:
@@ -56,10 +60,12 @@ def release() -> None:
 
 def _default_limit() -> int:
     try:
-        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        there_is = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return MOST
-    return min(int(physical * SHARE), MOST)
+    with contextlib.suppress(OSError, ValueError), open(CGROUP, encoding="utf-8") as file:
+        there_is = min(there_is, int(file.read()))
+    return max(0, min(int(there_is * SHARE), MOST))
 
 
 set_limit(_default_limit())

@@ -10,12 +10,15 @@ import os
 
 from kernels.native import native
 
+#: What a C int holds.
+MOST = 2**31 - 1
+
 
 def _default() -> int:
     """OMP_NUM_THREADS where it is a number, else the processors that this process may run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit() and int(asked) > 0:
-        return int(asked)
+        return min(int(asked), MOST)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -36,7 +39,7 @@ def set_num_threads(n: int) -> None:
         count = operator.index(n)
     except TypeError:
         raise TypeError(f"the number of threads must be a whole number, given {n!r}") from None
-    if not 1 <= count < 2**31:
+    if not 1 <= count <= MOST:
         raise ValueError(f"the number of threads must be at least 1 and below 2^31, given {n}")
     _allowed = count
     _apply()

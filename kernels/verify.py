@@ -401,7 +401,7 @@ WORSE = 0.5
 
 
 @dataclass(frozen=True)
-class Worst:
+class Compared:
     """The worst error of one form from one backend, over the same inputs for all."""
 
     activation: str
@@ -429,7 +429,7 @@ def peers_by_name(asked: Sequence[str]) -> list[str]:
 
 
 def comparisons(peers: Sequence[str], names: Sequence[str] = (), forms: Sequence[str] = ()) -> Iterator[Callable]:
-    """Functions without arguments that give the Worst of kernels.fastest and of each peer that has the form."""
+    """Functions without arguments that give the Compared of kernels.fastest and of each peer that has the form."""
     for record in [lookup(name) for name in names] or RECORDS:
         for form in COMPARED:
             if form in record.forms and (not forms or form in forms):
@@ -443,7 +443,7 @@ def has(peer: str, record: Activation, form: str, dtype: type) -> bool:
     return PEERS[peer].module.absent(record, form, dtype) is None
 
 
-def worst(record: Activation, form: str, backend: str, dtype: type) -> Worst:
+def worst(record: Activation, form: str, backend: str, dtype: type) -> Compared:
     """By the oracle, and for float32 over many bit patterns, too; rows by the oracle."""
     if not record.elementwise:
         errors = np.array([check_rows(record, form, backend, dtype, "fast").error])
@@ -453,16 +453,16 @@ def worst(record: Activation, form: str, backend: str, dtype: type) -> Worst:
             errors = np.append(errors, dense_errors(record, form, backend, "fast", count=1_000_003)[1])
     finite = np.isfinite(errors)
     largest = float(errors[finite].max(initial=0.0))
-    return Worst(record.name, form, np.dtype(dtype).name, backend, largest, int(np.count_nonzero(~finite)))
+    return Compared(record.name, form, np.dtype(dtype).name, backend, largest, int(np.count_nonzero(~finite)))
 
 
-def peer_table(found: Sequence[Worst]) -> str:
+def peer_table(found: Sequence[Compared]) -> str:
     """The worst errors by form and backend, and where kernels.fastest is behind a peer."""
     backends = list(dict.fromkeys(w.backend for w in found))
     width = max(map(len, backends)) + 4
     lines = ["peers, worst error in ULP; ! NaN or infinite where it should not be, or the reverse", ""]
     lines.append(f"{'':42}" + "".join(b.rjust(width) for b in backends))
-    by_key: dict[tuple, dict[str, Worst]] = {}
+    by_key: dict[tuple, dict[str, Compared]] = {}
     for one in found:
         by_key.setdefault((one.activation, one.form, one.dtype), {})[one.backend] = one
     for (activation, form, dtype), row in by_key.items():
@@ -472,7 +472,7 @@ def peer_table(found: Sequence[Worst]) -> str:
     return "\n".join(lines)
 
 
-def behind(rows: Iterable[dict[str, Worst]]) -> list[str]:
+def behind(rows: Iterable[dict[str, Compared]]) -> list[str]:
     return [
         f"less accurate than {other.backend}: {ours.activation}.{ours.form} {ours.dtype}: {ours} against {other}"
         for row in rows
@@ -610,16 +610,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
     if chosen.exhaustive:
-        return _check_exhaustively(chosen)
+        if peers:
+            parser.error("--exhaustive takes other libraries by --backend, not by --peers")
+        return _check_exhaustively(chosen, parser)
     if peers:
         return _compare(peers, chosen)
     return _check(chosen)
 
 
-def _check_exhaustively(chosen: argparse.Namespace) -> int:
+def _check_exhaustively(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from kernels import exhaustive
 
     todo = list(exhaustive.sweeps(chosen.names, chosen.form))
+    if not todo:
+        parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
     contestants = [
         exhaustive.Contestant(backend, accuracy)
         for backend in chosen.backend or ["fastest"]

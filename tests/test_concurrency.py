@@ -198,6 +198,13 @@ def test_the_number_of_threads_is_kept():
         assert type(kernels.get_num_threads()) is int
 
 
+def test_more_threads_than_there_can_be(values):
+    x = values(LONG, np.float32)
+    for n in (1000, 2**29, 2**31 - 1):
+        kernels.set_num_threads(n)
+        np.testing.assert_array_equal(kernels.get("relu")(x), np.maximum(x, 0))
+
+
 @pytest.mark.parametrize("bad", [0, -1, 2.5, "2", None, float("nan"), 2**40], ids=str)
 def test_a_wrong_number_of_threads_changes_nothing(bad):
     kernels.set_num_threads(2)
@@ -253,5 +260,6 @@ def test_omp_num_threads_is_the_default(run_python):
     code = "import kernels; print(kernels.get_num_threads())"
     assert run_python(code, OMP_NUM_THREADS="3") == "3"
     assert run_python(code, OMP_NUM_THREADS="3,2") == "3"
+    assert run_python(code, OMP_NUM_THREADS="99999999999") == str(2**31 - 1)
     for odd in "", "many", "0":
         assert int(run_python(code, OMP_NUM_THREADS=odd)) >= 1

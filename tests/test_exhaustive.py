@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -93,18 +91,45 @@ def test_units_are_those_of_numpy():
     np.testing.assert_array_equal(ulp_of(x.astype(np.float64), np.float32), np.spacing(x).astype(np.float64))
 
 
-def test_rows_are_kept_and_gone_on_from(tmp_path, capsys):
-    path = tmp_path / "accuracy.jsonl"
+@pytest.fixture
+def at_commit(monkeypatch):
+    """``at_commit(commit, ...)``: as if the code were of this commit, on this machine."""
+
+    def pretend(commit: str | None, **changes) -> dict:
+        facts = {"cpu": "a processor", "level": "x86-64-v3", "versions": {}, "commit": commit} | changes
+        monkeypatch.setattr(exhaustive.machine, "facts", lambda: facts)
+        return facts
+
+    return pretend
+
+
+def test_rows_are_kept_and_gone_on_from(tmp_path, capsys, at_commit):
+    path, facts = tmp_path / "accuracy.jsonl", at_commit("abc")
     todo = list(exhaustive.sweeps(["relu"], ["value", "derivative"]))
     assert exhaustive.check(todo[:1], [FASTEST], path, patterns=SAMPLE) == 0
     first = path.read_text()
     with path.open("a") as file:
-        file.write('{"activation": "relu", "cut')
+        file.write(first[: first.index("}") + 1])
     assert exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE) == 0
     assert path.read_text().startswith(first)
-    rows = exhaustive.read(path, json.loads(first)["commit"])
+    rows = exhaustive.read(path, facts)
     assert [(row["form"], row["max_ulp"]) for row in rows] == [("value", 0.0), ("derivative", 0.0)]
     assert "relu.derivative" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"commit": "abc+"}, {"commit": None}, {"commit": "d"}, {"level": "x86-64-v2"}, {"versions": {"numpy": "3"}}],
+    ids=str,
+)
+def test_rows_of_other_code_or_another_level_do_not_count(tmp_path, at_commit, other):
+    path = tmp_path / "accuracy.jsonl"
+    todo = list(exhaustive.sweeps(["relu"], ["value"]))
+    at_commit("abc")
+    exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE)
+    at_commit(**{"commit": "abc"} | other)
+    exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE)
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_a_miss_is_an_exit_code(tmp_path, monkeypatch, capsys):

@@ -50,8 +50,8 @@ def test_unknown_names_are_usage_errors(arguments, known, capsys):
 
 
 # ---------------------------------------------------------------- peers
-def worst(backend: str, ulp: float, wrong: int = 0) -> verify.Worst:
-    return verify.Worst("tanh", "value", "float32", backend, ulp, wrong)
+def worst(backend: str, ulp: float, wrong: int = 0) -> verify.Compared:
+    return verify.Compared("tanh", "value", "float32", backend, ulp, wrong)
 
 
 def test_where_a_peer_is_more_accurate_is_told():

@@ -52,6 +52,7 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMem_Handler:
         pass
     object PyDataMem_SetHandler(object handler)
+    PyObject *PyDataMem_DefaultHandler
 
 cdef extern from "outputs.h" nogil:
     """
@@ -238,6 +239,11 @@ cdef object empty_like(cnp.ndarray x, bint *fresh):
         fresh[0] = True
         return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     before = PyDataMem_SetHandler(output_memory)
+    if <PyObject *>before != PyDataMem_DefaultHandler:
+        # The caller's own allocator goes first.
+        PyDataMem_SetHandler(before)
+        fresh[0] = True
+        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     try:
         out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
     finally:
@@ -251,10 +257,12 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
     """Elements start to stop of an elementwise task, in one thread."""
     cdef intptr_t block = STREAMED_BLOCK // task.itemsize if task.streamed else BLOCK
     cdef intptr_t position = start
-    cdef intptr_t m = min(first_block(task, start, block), stop - start)
+    cdef intptr_t offset = start * task.itemsize
+    cdef intptr_t m
     if is_one_loop(task):
-        run_loop(task, task.x + start * task.itemsize, task.out + start * task.itemsize, start, stop - start, task.params)
+        run_loop(task, task.x + offset, task.out + offset, start, stop - start, task.params)
         return
+    m = min(first_block(task, start, block), stop - start)
     while position < stop:
         run_block(task, position, m)
         position += m
@@ -282,7 +290,12 @@ cdef inline void run_loop(const Task *task, const char *x, char *out, intptr_t p
         arguments[0], arguments[1] = task.g + offset, params
         task.second(x, out, m, arguments)
     else:
-        task.kernel(x, out, m, params + offset if task.each and not task.wide else params)
+        task.kernel(x, out, m, parameters_at(task, offset, params))
+
+
+cdef inline const char *parameters_at(const Task *task, intptr_t offset, const char *params) noexcept nogil:
+    """The parameters of a block; those of the wide class are widened block by block."""
+    return params + offset if task.each and not task.wide else params
 
 
 cdef void run_block(const Task *task, intptr_t position, intptr_t m) noexcept nogil:
@@ -308,7 +321,7 @@ cdef void run_block(const Task *task, intptr_t position, intptr_t m) noexcept no
     store(task, out, task.out + offset, m)
     if task.kind == PAIR:
         out = <char *>result.numbers if buffered else task.out2 + offset
-        task.second(x, out, m, params + offset if task.each and not task.wide else params)
+        task.second(x, out, m, parameters_at(task, offset, params))
         store(task, out, task.out2 + offset, m)
 
 
@@ -443,7 +456,7 @@ cdef void run(const Task *task, int threads) noexcept nogil:
     if task.kind >= ROW:
         chunk = max(<intptr_t>1, <intptr_t>LEAST_CHUNK // max(task.row, <intptr_t>1))
     else:
-        chunk = min(max(task.n // (8 * threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
+        chunk = min(max(task.n // (8 * <intptr_t>threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
     workers_run(run_elements_or_rows, task, task.n, chunk, threads, task.wake)
 
 
@@ -466,8 +479,9 @@ cdef void copy_bytes(const void *task, intptr_t first, intptr_t last) noexcept n
 def copy(cnp.ndarray x, cnp.ndarray out, uintptr_t stream, int threads):
     """Copy x's memory to out's, of the same size: what the ceiling of bandwidth is measured with; stream 0: memcpy."""
     cdef Copy task
-    if not (direct_dtype(x) == direct_dtype(out) >= 0 and cnp.PyArray_NBYTES(x) == cnp.PyArray_NBYTES(out)):
-        raise ValueError("expected two contiguous arrays of one dtype and size")
+    same = direct_dtype(x) == direct_dtype(out) >= 0 and cnp.PyArray_NBYTES(x) == cnp.PyArray_NBYTES(out)
+    if not same or not cnp.PyArray_ISWRITEABLE(out):
+        raise ValueError("expected two contiguous arrays of one dtype and size, the second one writeable")
     task.source = <const char *>cnp.PyArray_DATA(x)
     task.target = <char *>cnp.PyArray_DATA(out)
     task.stream = <Kernel>stream
@@ -584,8 +598,8 @@ cdef class Plan:
 
 
 cdef inline size_t traffic(Kind kind) noexcept nogil:
-    """Arrays that a call reads or writes."""
-    return 2 if kind == SINGLE or kind == ROW else 3
+    """Arrays that an elementwise call reads or writes."""
+    return 2 if kind == SINGLE else 3
 
 
 # ---------------------------------------------------------------- the callable

@@ -14,6 +14,8 @@
 
 /* Outputs of fewer bytes are NumPy's business. */
 #define OUTPUTS_FROM ((size_t)1 << 18)
+/* Blocks held at most: each search looks at all of them. */
+#define OUTPUTS_MOST 64
 #define OUTPUTS_PAGE ((size_t)1 << 16)
 
 #if defined(_WIN32)
@@ -47,8 +49,7 @@ static void *outputs_map(size_t bytes) {
         size_t before = -(uintptr_t)memory & (OUTPUTS_HUGE - 1);
         if (before)
             munmap(memory, before);
-        if (slack - before)
-            munmap(memory + before + bytes, slack - before);
+        munmap(memory + before + bytes, slack - before);
         memory += before;
 #ifdef MADV_HUGEPAGE
         madvise(memory, bytes, MADV_HUGEPAGE);
@@ -75,6 +76,7 @@ typedef struct outputs_block {
 
 static struct {
     outputs_block *newest;
+    int count;
     size_t held;
     size_t limit;
 } outputs;
@@ -92,20 +94,22 @@ static outputs_block *outputs_take(size_t bytes) {
     if (found) {
         *link = found->older;
         outputs.held -= found->bytes;
+        outputs.count--;
     }
     outputs_unlock();
     return found;
 }
 
-/* Gives blocks back to the system, oldest first, until no more than this many bytes are held. */
+/* Gives blocks back to the system, oldest first, until no more than this many bytes are held, in OUTPUTS_MOST blocks. */
 static void outputs_shrink(size_t most) {
     outputs_block *dropped = NULL;
     outputs_lock();
-    while (outputs.held > most) {
+    while (outputs.held > most || outputs.count > OUTPUTS_MOST) {
         outputs_block **link = &outputs.newest;
         while ((*link)->older)
             link = &(*link)->older;
         outputs.held -= (*link)->bytes;
+        outputs.count--;
         (*link)->older = dropped;
         dropped = *link;
         *link = NULL;
@@ -118,10 +122,10 @@ static void outputs_shrink(size_t most) {
     }
 }
 
-/* Whole pages, and whole huge pages where that adds less than half of one. */
+/* Whole pages, and whole huge pages where that adds no more than a quarter. */
 static size_t outputs_rounded(size_t bytes) {
     size_t huge = (bytes + OUTPUTS_HUGE - 1) & ~(OUTPUTS_HUGE - 1);
-    return huge - bytes < OUTPUTS_HUGE / 2 ? huge : (bytes + OUTPUTS_PAGE - 1) & ~(OUTPUTS_PAGE - 1);
+    return huge - bytes <= bytes / 4 ? huge : (bytes + OUTPUTS_PAGE - 1) & ~(OUTPUTS_PAGE - 1);
 }
 
 static void *outputs_allocate(void *context, size_t size) {
@@ -156,10 +160,12 @@ static void outputs_free(void *context, void *data, size_t size) {
     block = outputs_of(data);
     outputs_lock();
     limit = outputs.limit;
-    if (block->bytes <= limit) {
+    /* Smaller ones come from arrays that were resized. */
+    if (block->bytes >= OUTPUTS_FROM && block->bytes <= limit) {
         block->older = outputs.newest;
         outputs.newest = block;
         outputs.held += block->bytes;
+        outputs.count++;
         block = NULL;
     }
     outputs_unlock();

@@ -1,6 +1,5 @@
 /* Worker threads for loops: one loop at a time, cut into a range for each worker, and whoever is done takes chunks from
- * the ranges of the others. The caller works too, and never waits for a worker that has not begun: a thread that gets
- * no core costs nothing. A loop that finds the workers taken by another thread's loop runs in its caller alone, and so
+ * the ranges of the others. The caller works too, and never waits for a worker that has not begun. A loop that finds the workers taken by another thread's loop runs in its caller alone, and so
  * does a short one that finds them asleep, unless the last one was a moment ago: then more may follow. */
 #ifndef KERNELS_WORKERS_H
 #define KERNELS_WORKERS_H
@@ -62,8 +61,9 @@ static struct {
     workers_body body;
     const void *task;
     intptr_t chunk;
-    int shares;
+    _Atomic int shares;
     int started;
+    int refused;
     _Atomic int sleeping;
     _Atomic int64_t last;
     pthread_mutex_t mutex;
@@ -79,15 +79,16 @@ static void workers_drain(workers_range *range) {
 }
 
 static void workers_work(int own) {
-    for (int k = 0; k < workers.shares; k++)
-        workers_drain(&workers.ranges[(own + k) % workers.shares]);
+    int shares = workers.shares;
+    for (int k = 0; k < shares; k++)
+        workers_drain(&workers.ranges[(own + k) % shares]);
 }
 
 /* Joins the loop that is open, unless it has all the workers it wants; returns its share, or 0. */
-static int workers_join(uint64_t state) {
-    while ((state & WORKERS_OPEN) && workers_joined(state) + 1 < workers.shares)
-        if (atomic_compare_exchange_weak(&workers.state, &state, state + WORKERS_JOINED + WORKERS_INSIDE))
-            return workers_joined(state) + 1;
+static int workers_join(uint64_t *state) {
+    while ((*state & WORKERS_OPEN) && workers_joined(*state) + 1 < workers.shares)
+        if (atomic_compare_exchange_weak(&workers.state, state, *state + WORKERS_JOINED + WORKERS_INSIDE))
+            return workers_joined(*state) + 1;
     return 0;
 }
 
@@ -97,10 +98,10 @@ static int64_t workers_clock(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Waits for a loop after the last one seen. */
-static uint64_t workers_wait(uint64_t seen) {
+/* Waits for a loop after the last one seen, looking for it for so long before it sleeps. */
+static uint64_t workers_wait(uint64_t seen, int64_t spin) {
     uint64_t state;
-    int64_t until = workers_clock() + WORKERS_SPIN_NS;
+    int64_t until = workers_clock() + spin;
     do {
         for (int k = 0; k < 64; k++) {
             state = atomic_load(&workers.state);
@@ -120,9 +121,11 @@ static uint64_t workers_wait(uint64_t seen) {
 
 static void *workers_main(void *argument) {
     uint64_t seen = (uint64_t)(uintptr_t)argument;
+    int share = 1;
     for (;;) {
-        uint64_t state = workers_wait(seen);
-        int share = workers_join(state);
+        /* Who was not needed sleeps at once. */
+        uint64_t state = workers_wait(seen, share ? WORKERS_SPIN_NS : 0);
+        share = workers_join(&state);
         if (share) {
             workers_work(share);
             atomic_fetch_sub(&workers.state, WORKERS_INSIDE);
@@ -132,29 +135,45 @@ static void *workers_main(void *argument) {
     return NULL;
 }
 
-/* Has this many workers, or as many as the system gives. Signals stay with the threads of the interpreter. */
+/* Has this many workers, or as many as the system gives. Signals stay with the threads of the interpreter, but for those
+ * of a worker's own faults. */
 static void workers_start(int wanted) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     sigset_t all, before;
     uint64_t seen = workers_number(atomic_load(&workers.state));
+    if (workers.started >= wanted || workers.refused)
+        return;
     sigfillset(&all);
+    for (int k = 0; k < 4; k++)
+        sigdelset(&all, faults[k]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers.started < wanted) {
+    while (workers.started < wanted && !workers.refused) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, workers_main, (void *)(uintptr_t)seen))
-            break;
-        pthread_detach(thread);
-        workers.started++;
+        workers.refused = pthread_create(&thread, NULL, workers_main, (void *)(uintptr_t)seen) != 0;
+        if (!workers.refused) {
+            pthread_detach(thread);
+            workers.started++;
+        }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static void workers_open(void) {
+/* How many of the workers wanted would have to be woken. */
+static int workers_lacking(int wanted) {
+    int awake = workers.started - atomic_load(&workers.sleeping);
+    return wanted > awake ? wanted - awake : 0;
+}
+
+static void workers_open(int wanted) {
     uint64_t number = workers_number(atomic_load(&workers.state)) + 1;
+    int lacking;
     atomic_store(&workers.state, number * WORKERS_NUMBER | WORKERS_OPEN);
-    if (atomic_load(&workers.sleeping)) {
+    lacking = workers_lacking(wanted);
+    if (lacking) {
         pthread_mutex_lock(&workers.mutex);
         pthread_mutex_unlock(&workers.mutex);
-        pthread_cond_broadcast(&workers.wake);
+        while (lacking--)
+            pthread_cond_signal(&workers.wake);
     }
 }
 
@@ -170,7 +189,7 @@ static void workers_close(void) {
 
 /* Whether enough workers are awake, or it is likely that waking them pays for loops to come. */
 static int workers_pay(int wanted) {
-    if (workers.started >= wanted && !atomic_load(&workers.sleeping))
+    if (!workers_lacking(wanted))
         return 1;
     return workers_clock() - atomic_load(&workers.last) < WORKERS_SPIN_NS;
 }
@@ -187,7 +206,7 @@ static void workers_share(workers_body body, const void *task, intptr_t n, intpt
         atomic_store_explicit(&workers.ranges[k].next, chunks * k / threads * chunk, memory_order_relaxed);
         workers.ranges[k].end = end < n ? end : n;
     }
-    workers_open();
+    workers_open(threads - 1);
     workers_work(0);
     workers_close();
 }
@@ -216,6 +235,7 @@ static void workers_forget(void) {
     atomic_store(&workers.sleeping, 0);
     atomic_flag_clear(&workers.taken);
     workers.started = 0;
+    workers.refused = 0;
     pthread_mutex_init(&workers.mutex, NULL);
     pthread_cond_init(&workers.wake, NULL);
 }
