@@ -127,8 +127,8 @@ def _worst(got: np.ndarray, exact: np.ndarray, x: np.ndarray, near: np.ndarray, 
     errors = ulp_errors(got, exact, np.float32)
     if limit and near.any():
         errors[near & (np.abs(got - exact) <= limit)] = 0.0
-    # A result that vanishes keeps the sign of what it stands for.
-    errors[(got == 0) & (exact != 0) & (np.signbit(got) != np.signbit(exact))] = np.inf
+    # A result that vanishes keeps the sign of what it stands for; beside a root it may not know it.
+    errors[~near & (got == 0) & (exact != 0) & (np.signbit(got) != np.signbit(exact))] = np.inf
     i = int(np.argmax(errors))
     return Worst(float(errors[i]), float(x[i]), float(got[i]), float(exact[i]))
 
