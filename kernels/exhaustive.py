@@ -20,7 +20,7 @@ from kernels import machine, threads
 from kernels.activations import BOUND_OF, RECORDS, ROUNDED, Activation, lookup
 from kernels.backends import find, get, numpy_vector
 from kernels.ulp import near_roots, ulp_errors
-from kernels.verify import bound_of
+from kernels.verify import bound_of, has, parameters
 
 #: Patterns of a block: the arrays of a block stay in the second-level cache.
 BLOCK = 1 << 16
@@ -133,13 +133,9 @@ def _worst(got: np.ndarray, exact: np.ndarray, x: np.ndarray, near: np.ndarray, 
     return Worst(float(errors[i]), float(x[i]), float(got[i]), float(exact[i]))
 
 
-def _parameters(record: Activation) -> tuple[float, ...]:
-    return tuple(float(np.float32(p)) for p in record.example_parameters)
-
-
 def _call(sweep: Sweep, contestant: Contestant) -> Callable:
     function = get(sweep.activation, contestant.backend, accuracy=contestant.accuracy)
-    params = _parameters(sweep.record)
+    params = parameters(sweep.record, np.float32)
     form = function if sweep.form == "value" else getattr(function, sweep.form)
     if sweep.gradient is None:
         return lambda x: form(x, *params)
@@ -148,7 +144,7 @@ def _call(sweep: Sweep, contestant: Contestant) -> Callable:
 
 
 def _reference(sweep: Sweep) -> Callable:
-    record, params = sweep.record, _parameters(sweep.record)
+    record, params = sweep.record, parameters(sweep.record, np.float32)
     text = numpy_vector.bind(record, sweep.form, np.float64, "fast")
     if sweep.gradient is None:
         return lambda x: text(x, *params)
@@ -257,10 +253,10 @@ def check(todo: Sequence[Sweep], contestants: Sequence[Contestant], path: Path, 
 def _able(sweep: Sweep, contestants: Sequence[Contestant]) -> list[Contestant]:
     """Those that have the form: other libraries lack some, and have one class of accuracy."""
 
-    def has(one: Contestant) -> bool:
+    def takes_part(one: Contestant) -> bool:
         backend = find(one.backend)[0]
         if not backend.peer:
             return True
-        return one.accuracy == "fast" and backend.module.absent(sweep.record, sweep.form, np.float32) is None
+        return one.accuracy == "fast" and has(backend.name, sweep.record, sweep.form, np.float32)
 
-    return [one for one in contestants if has(one)]
+    return [one for one in contestants if takes_part(one)]
