@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, ROW_LOOPS  # noqa: E402
-from kernels.constants import FORMATS, LANES, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import FORMATS, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -52,6 +52,7 @@ def render(level) -> str:
         constants=named_constants(),
         vector_math=VECTOR_MATH,
         lanes=LANES,
+        streamed=STREAMED,
         row_batch=8,
         row_loops=ROW_LOOPS,
         halves=[LANES >> k for k in range(1, LANES.bit_length())],
@@ -71,6 +72,8 @@ def extensions() -> list[Extension]:
             f"kernels.native.{level.module}",
             [render(level)],
             extra_compile_args=[*LOOP_FLAGS, *level.flags],
+            # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
+            define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
             depends=[str(NATIVE / name) for name in ("formulas.pxi", "vecmath.pxd", "stream.h")],
             optional=True,

@@ -16,6 +16,8 @@ _SELU_SCALE = 1.0507009873554804934
 #: lanes, so that every level, thread count and device adds in the same order.
 LANES = 32
 
+#: Elements that a streamed loop computes before it writes them: whole cache lines in both dtypes.
+STREAMED = 64
 
 #: Functions of the vector math that have loops of their own, for their tests.
 VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p")

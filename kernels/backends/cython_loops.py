@@ -103,16 +103,17 @@ def formulas(record: Activation, form: str) -> tuple[str, str | None]:
     return first, rest[0] if rest else None
 
 
-def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int]:
-    """(first, second) addresses of a form's loops in a format at a level, 0 for none.
+def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int, int, int]:
+    """Addresses of a form's two loops in a format at a level, and of those that stream; 0 for none.
 
     The second loop of a backward form is the first one times grad_output.
     """
     table = addresses(level)
     first, second = formulas(record, form)
     if form.startswith("backward") and record.elementwise:
-        return table[first, compute], table.get((f"{first}_product", compute), 0)
-    return table[first, compute], table[second, compute] if second else 0
+        second = f"{first}_product"
+    loops = (first, second, f"{first}_streamed", f"{second}_streamed")
+    return tuple(table.get((loop, compute), 0) for loop in loops)
 
 
 @functools.cache
@@ -126,7 +127,7 @@ def _dispatch():
 def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
     """A dispatcher's plan.
 
-    ``segments``: the arrays' dtype -> [(start, address, second address, threads)], 0 threads for all.
+    ``segments``: the arrays' dtype -> [(start, *loop addresses, threads)], 0 threads for all.
     """
     step = addresses(None)
     first, second = formulas(record, form)
@@ -151,8 +152,8 @@ def level_segments(record: Activation, form: str, accuracy: str, level: str | No
     """One level for every size, one thread below THREADS_FROM."""
     rows = {}
     for dtype in ("float32", "float64"):
-        pair = loop_addresses(record, form, inside(dtype, accuracy), level)
-        rows[dtype] = [(0, *pair, 1), (THREADS_FROM, *pair, 0)]
+        loops = loop_addresses(record, form, inside(dtype, accuracy), level)
+        rows[dtype] = [(0, *loops, 1), (THREADS_FROM, *loops, 0)]
     return rows
 
 

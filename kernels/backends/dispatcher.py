@@ -43,11 +43,11 @@ def plan(name: str, form: str, accuracy: str) -> object:
     return cython_loops.make_plan(record, form, accuracy, rows)
 
 
-def addresses(record: Activation, form: str, compute: str, backend: str) -> tuple[int, int]:
-    """(first, second) kernel addresses of "cython", "cython:LEVEL" or "numba"."""
+def addresses(record: Activation, form: str, compute: str, backend: str) -> tuple[int, int, int, int]:
+    """Addresses of a form's two loops by "cython", "cython:LEVEL" or "numba", and of those that stream; 0 for none."""
     base, _, level = backend.partition(":")
     if base == "numba":
-        return _numba_addresses(record, form, compute)
+        return (*_numba_addresses(record, form, compute), 0, 0)
     return cython_loops.loop_addresses(record, form, compute, level or None)
 
 

@@ -82,8 +82,9 @@ ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params
 cdef enum:
     #: Elements of a block: three float64 blocks and what they are read from stay in a 32 KB first-level cache.
     BLOCK = 1024
-    #: As in kernels.constants; the state of a row is its largest entry and two numbers a lane.
+    #: As in kernels.constants, and STREAMED; the state of a row is its largest entry and two numbers a lane.
     LANES = 32
+    STREAMED = 64
     ROW_STATE = 1 + 2 * LANES
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
@@ -124,6 +125,8 @@ cdef struct Segment:
     intptr_t start  # used from this many elements on
     Kernel kernel
     Kernel second
+    Kernel streamed  # the same loops, writing past the caches; NULL: a store step does it
+    Kernel second_streamed
     int threads  # 0: as many as allowed
 
 #: Passes over a row that is worked on in blocks.
@@ -163,6 +166,8 @@ cdef struct Task:
     intptr_t row
     Kernel kernel
     Kernel second
+    Kernel streamed_kernel
+    Kernel streamed_second
     Kernel widen
     Kernel narrow
     Kernel multiply
@@ -262,6 +267,9 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
     if is_one_loop(task):
         run_loop(task, task.x + offset, task.out + offset, start, stop - start, task.params)
         return
+    if task.streamed and has_streamed_loops(task):
+        run_streamed_loops(task, start, stop)
+        return
     m = min(first_block(task, start, block), stop - start)
     while position < stop:
         run_block(task, position, m)
@@ -269,6 +277,35 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
         m = min(block, stop - position)
     if task.streamed:
         kernels_fence()
+
+
+cdef inline bint has_streamed_loops(const Task *task) noexcept nogil:
+    """Whether the loops write past the caches by themselves; those of a pair need outputs that begin lines together."""
+    if task.wide or task.each:
+        return False
+    if task.kind == PAIR:
+        return (
+            task.streamed_kernel != NULL
+            and task.streamed_second != NULL
+            and (<uintptr_t>task.out - <uintptr_t>task.out2) % CACHE_LINE == 0
+        )
+    return (task.streamed_second if is_fused(task) else task.streamed_kernel) != NULL
+
+
+cdef void run_streamed_loops(const Task *task, intptr_t start, intptr_t stop) noexcept nogil:
+    """Whole lines by the streamed loops, what is before and behind them by the others."""
+    cdef Task plain = task[0]
+    cdef Task lines
+    plain.streamed = False
+    lines = plain
+    lines.kernel = task.streamed_kernel
+    lines.second = task.streamed_second
+    cdef intptr_t begin = start + min(to_line(task, start), stop - start)
+    cdef intptr_t end = stop - (stop - begin) % STREAMED
+    run_blocks(&plain, start, begin)
+    run_blocks(&lines, begin, end)
+    run_blocks(&plain, end, stop)
+    kernels_fence()
 
 
 cdef inline bint is_fused(const Task *task) noexcept nogil:
@@ -335,9 +372,14 @@ cdef inline const char *load(const Task *task, const char *x, intptr_t m, double
 
 cdef inline intptr_t first_block(const Task *task, intptr_t start, intptr_t block) noexcept nogil:
     """Elements of the first block: up to a cache line of the output where that is streamed, for a line must be whole."""
+    cdef intptr_t lead = to_line(task, start)
+    return lead if task.streamed and lead else block
+
+
+cdef inline intptr_t to_line(const Task *task, intptr_t start) noexcept nogil:
+    """Elements from start to where the output next begins a cache line."""
     cdef uintptr_t address = <uintptr_t>task.out + start * task.itemsize
-    cdef intptr_t lead = (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE
-    return lead // task.itemsize if task.streamed and lead else block
+    return (CACHE_LINE - address % CACHE_LINE) % CACHE_LINE // task.itemsize
 
 
 cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
@@ -499,8 +541,8 @@ cdef class Plan:
     cdef Kernel each_second[2]
 
     def __init__(self, str kind, bint accurate, dict tables):
-        """``tables``: "float32" and "float64" -> dict with "segments" [(start, kernel, second, threads)], the steps "widen",
-        "narrow", "multiply", "stream", and "each" (kernel, second), 0 where there is none."""
+        """``tables``: "float32" and "float64" -> dict with "segments" [(start, *loops, threads)], the steps "widen", "narrow",
+        "multiply", "stream", and "each" (kernel, second), 0 where there is none. Loops: kernel, second, and both streamed."""
         self.kind = KINDS[kind]
         self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
         self._fill(&self.tables[FLOAT64], tables["float64"], False)
@@ -514,7 +556,7 @@ cdef class Plan:
         if not 1 <= len(segments) <= MAX_SEGMENTS or segments[0][0] != 0:
             raise ValueError(f"a table has 1 to {MAX_SEGMENTS} segments and the first starts at 0, given {segments}")
         starts = [segment[0] for segment in segments]
-        if starts != sorted(set(starts)) or any(segment[3] < 0 for segment in segments):
+        if starts != sorted(set(starts)) or any(min(segment) < 0 for segment in segments):
             raise ValueError(f"starts must rise and threads must not be negative, given {segments}")
         table.count = len(segments)
         table.wide = wide
@@ -530,10 +572,12 @@ cdef class Plan:
             table.parts.normalise = <Kernel><uintptr_t>parts[3]
             table.parts.add_products = <Kernel><uintptr_t>parts[4]
             table.parts.gradient = <Kernel><uintptr_t>parts[5]
-        for i, (start, kernel, second, threads) in enumerate(segments):
+        for i, (start, kernel, second, streamed, second_streamed, threads) in enumerate(segments):
             table.segments[i].start = start
             table.segments[i].kernel = <Kernel><uintptr_t>kernel
             table.segments[i].second = <Kernel><uintptr_t>second
+            table.segments[i].streamed = <Kernel><uintptr_t>streamed
+            table.segments[i].second_streamed = <Kernel><uintptr_t>second_streamed
             table.segments[i].threads = threads
         return 0
 
@@ -572,6 +616,8 @@ cdef class Plan:
         task.wake = size >= WAKE_FACTOR * table.segments[i].start
         task.kernel = table.segments[i].kernel
         task.second = table.segments[i].second
+        task.streamed_kernel = table.segments[i].streamed
+        task.streamed_second = table.segments[i].second_streamed
         task.widen = table.widen
         task.narrow = table.narrow
         task.multiply = table.multiply

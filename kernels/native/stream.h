@@ -20,6 +20,16 @@
 #define stream_vector(to, from) _mm_stream_si128((__m128i *)(to), _mm_loadu_si128((const __m128i *)(from)))
 #endif
 
+/* Whole vectors to where a vector may begin. */
+static inline __attribute__((always_inline)) void stream_whole(const void *from, void *to, intptr_t bytes) {
+#ifdef STREAM_WIDTH
+    for (intptr_t position = 0; position < bytes; position += STREAM_WIDTH)
+        stream_vector((char *)to + position, (const char *)from + position);
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+
 static void stream_bytes(const char *from, char *to, intptr_t bytes) {
 #ifdef STREAM_WIDTH
     intptr_t lead = -(uintptr_t)to & (STREAM_WIDTH - 1);
