@@ -74,8 +74,6 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "EXPM1_FLOOR": -40.0 if double else -18.0,
         # A row's terms are of x itself while |largest| is at most this; beyond, x - largest is exact where it counts.
         "BASE_FROM": 4096.0 if double else 256.0,
-        # Adding it to |v| <= BASE_FROM rounds v to so few bits that v + n LN2_HIGH is exact for every n of a row.
-        "GRID": 1.5 * 2.0 ** (14 if double else 10),
         # Compensated sums of a row's terms start here, above every term; in float64 so far that their tree is exact.
         "SUM_START": 2.0**532 if double else 2.0**65,
         # Added to a parameter to keep a division by it finite.

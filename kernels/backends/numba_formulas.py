@@ -294,18 +294,16 @@ def swish_parameter_derivative(x, beta):
 # ---------------------------------------------------------------- softmax
 # No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
 def softmax_term(x, largest):
-    """SCALE * e^(x - c), where c is the same for the row and so near to largest that no term is far above SCALE."""
+    """SCALE * e^(x - base) / 2^k, 2^k the power of two nearest to the row's largest e^(x - base)."""
     base = largest if abs(largest) > BASE_FROM else real(0)
     top = largest - base
-    near = (top + GRID) - GRID
-    floor = near + EXP_FLOOR
+    shift = SHIFT_UP - (fma(top, LOG2E, SHIFT) - SHIFT)
+    floor = top + EXP_FLOOR
     d = x - base
     bounded = floor if d < floor else d
-    z = fma(bounded - near, LOG2E, SHIFT_UP)
-    n = z - SHIFT_UP
-    r = fma(n, -LN2_LOW, bounded - fma(n, LN2_HIGH, near))
+    z = fma(bounded, LOG2E, shift)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(r), p)
+    return fma(p, expm1_reduced(reduced(bounded, z - shift)), p)
 
 
 def softmax_value(term, reciprocal, low):

@@ -279,20 +279,30 @@ cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
 
 
 # ---------------------------------------------------------------- softmax
-# No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
-cdef inline real softmax_term(real x, real largest) noexcept nogil:
-    """SCALE * e^(x - c), where c is the same for the row and so near to largest that no term is far above SCALE."""
-    cdef real base = largest if absolute(largest) > BASE_FROM(x) else <real>0
-    cdef real top = largest - base
-    cdef real near = (top + GRID(x)) - GRID(x)
-    cdef real floor = near + EXP_FLOOR(x)
+# A row's terms are e^(x - base) / 2^k, 2^k the power of two nearest to its largest e^(x - base): no difference is rounded
+# before it is an exponent, for exp would multiply its error. base is 0 unless the row lies so far out that differences
+# of what counts are exact.
+cdef inline real softmax_base(real largest) noexcept nogil:
+    return largest if absolute(largest) > BASE_FROM(largest) else <real>0
+
+
+cdef inline real softmax_floor(real largest, real base) noexcept nogil:
+    """Terms of what is below count for nothing."""
+    return (largest - base) + EXP_FLOOR(base)
+
+
+cdef inline real softmax_shift(real largest, real base) noexcept nogil:
+    """SHIFT_UP - k."""
+    return SHIFT_UP(base) - (fma(largest - base, LOG2E(base), SHIFT(base)) - SHIFT(base))
+
+
+cdef inline real softmax_term(real x, real base, real floor, real shift) noexcept nogil:
+    """SCALE * e^(x - base) / 2^k."""
     cdef real d = x - base
     cdef real bounded = floor if d < floor else d
-    cdef real z = fma(bounded - near, LOG2E(x), SHIFT_UP(x))
-    cdef real n = z - SHIFT_UP(x)
-    cdef real r = fma(n, -LN2_LOW(x), bounded - fma(n, LN2_HIGH(x), near))
+    cdef real z = fma(bounded, LOG2E(x), shift)
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(r), p)
+    return fma(p, expm1_reduced(reduced(bounded, z - shift)), p)
 
 
 cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:
