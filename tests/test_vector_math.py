@@ -1,6 +1,8 @@
 """The vector math by itself: its error against mpmath, and the same bits from both texts."""
 
 import ctypes
+import itertools
+from fractions import Fraction
 
 import mpmath
 import numpy as np
@@ -65,3 +67,54 @@ def test_same_bits_from_both_texts(name, compute):
     for level in cython_loops.variants():
         theirs = run(cython_loops.addresses(level)[f"vecmath_{name}", compute], x, compute)
         assert not bits_differ(ours, theirs).any(), level
+
+
+def triples(count):
+    """Factors and addends of float32: special values, any bits, and sums beside a tie by less than float64 can tell."""
+    rng = np.random.default_rng(0)
+    edges = [0.0, 1.0, 1.5, 1 + 2**-23, 1 - 2**-24, 2**-24, 2**-149, 2**-126, 2**127, np.inf, np.nan]
+    special = np.array(list(itertools.product(edges + [-edge for edge in edges], repeat=3)), np.float32).T
+    any_bits = rng.integers(0, 2**32, (3, count), np.uint32).view(np.float32)
+    sign = rng.choice([-1.0, 1.0], count)
+    # 3 times an odd number of 24 bits is a tie; the addend is far below, or 0.
+    odd = sign * (rng.integers(2**23, 2**24, count) | 1)
+    exponent = rng.integers(-140, 100, count)
+    far_below = rng.choice([-1.0, 0.0, 1.0], count) * np.exp2(exponent - rng.integers(0, 100, count))
+    by_product = np.array([np.ldexp(odd, exponent), np.full(count, 3.0), far_below]).astype(np.float32)
+    # (1 + 2^-23) (1 - 2^-23) is nearly 1; the addend is subnormal too.
+    addend = np.ldexp(rng.uniform(1.0, 2.0, count), rng.integers(-149, 90, count)).astype(np.float32)
+    unit = sign * np.spacing(addend) * (1 + 2**-23) * 2**30
+    by_addend = np.array([unit, np.full(count, (1 - 2**-23) * 2**-31), addend]).astype(np.float32)
+    return np.concatenate([special, any_bits, by_product, by_addend], axis=1)
+
+
+def fma32(level, x, y, z):
+    out = z.copy()
+    kernel = KERNEL(cython_loops.addresses(level)["vecmath_fma", "float32"])
+    kernel(x.ctypes.data, out.ctypes.data, out.size, y.ctypes.data)
+    return out
+
+
+def nearest(exact, guess):
+    """The float32 nearest to a fraction: guess or a neighbour; of two equally near, the even one."""
+    candidates = [guess, np.nextafter(guess, np.float32(np.inf)), np.nextafter(guess, np.float32(-np.inf))]
+    finite = [candidate for candidate in candidates if np.isfinite(candidate)]
+    return min(finite, key=lambda one: (abs(Fraction(float(one)) - exact), int(one.view(np.uint32)) & 1))
+
+
+@pytest.mark.skipif(cython_loops.reason() is not None, reason=str(cython_loops.reason()))
+def test_float32_fma_is_rounded_once():
+    x, y, z = triples(3000)
+    for level in cython_loops.variants():
+        got = fma32(level, x, y, z)
+        for row in np.flatnonzero(np.isfinite(got)):
+            a, b, c = (Fraction(float(values[row])) for values in (x, y, z))
+            assert got[row] == nearest(a * b + c, got[row]), (level, x[row], y[row], z[row])
+
+
+@pytest.mark.skipif(cython_loops.reason() is not None, reason=str(cython_loops.reason()))
+def test_same_float32_fma_at_every_level():
+    x, y, z = triples(1_000_000)
+    best = fma32(None, x, y, z)
+    for level in cython_loops.variants():
+        assert not bits_differ(best, fma32(level, x, y, z)).any(), level

@@ -14,22 +14,36 @@ from kernels.native.levels import levels_here
 
 #: The register class that a vectorised loop of the level uses.
 REGISTER = {"x86-64-v2": "xmm", "x86-64-v3": "ymm", "x86-64-v4": "zmm", "aarch64": r"v\d+\.[24]"}
-#: Without an fma instruction GCC 12 does not vectorise the emulation; comparisons and single operations it does.
-EXPECTED_AT_V2 = {"relu", "leaky_relu", "prelu"}
+#: What scalar code has no use for; it moves and masks with packed instructions too.
+ARITHMETIC = r"\bv?(add|sub|mul|div|cmp\w*|fn?m(add|sub)\w*)p[sd]\b"
+#: Without an fma instruction float64 calls libm's; what needs no fma is packed all the same.
+FLOAT64_AT_V2 = {"relu", "leaky_relu", "prelu"}
 
 
 def built_levels():
     return [level for level in levels_here() if native("cpu") and level_states().get(level.name) is None]
 
 
+def variants(record, formula, dtype):
+    """The loops of a formula: by itself, times grad_output, with a parameter an element."""
+    yield formula
+    if formula in record.factors and dtype != "wide":
+        yield f"{formula}_product"
+    if any(parameter.broadcasts for parameter in record.parameters):
+        yield f"{formula}_each"
+
+
 def loops_of(level):
+    """(loop, its number format) for every loop that is to be packed."""
     return [
-        (formula, dtype)
+        (f"{loop}_{dtype}", dtype)
         for record in RECORDS
-        if record.elementwise and (level.name != "x86-64-v2" or record.name in EXPECTED_AT_V2)
+        if record.elementwise
         for formula in record.scalar_formulas
         for dtype in FORMATS
         if record.format_of(formula, dtype) == dtype
+        if dtype == "float32" or level.name != "x86-64-v2" or record.name in FLOAT64_AT_V2
+        for loop in variants(record, formula, dtype)
     ]
 
 
@@ -68,13 +82,8 @@ def body(symbols, level, loop):
 @pytest.mark.parametrize("level", built_levels(), ids=lambda level: level.name)
 def test_every_loop_is_packed(level, disassembly):
     symbols = disassembly(level)
-    scalar = []
-    for formula, dtype in loops_of(level):
-        text = body(symbols, level, f"{formula}_{dtype}")
-        packed = re.search(rf"\b\w+p{'s' if dtype == 'float32' else 'd'}\b.*{REGISTER[level.name]}", text)
-        packed = packed if level.name != "aarch64" else re.search(REGISTER["aarch64"], text)
-        if not packed:
-            scalar.append(f"{formula}_{dtype}")
+    arithmetic = REGISTER["aarch64"] if level.name == "aarch64" else rf"{ARITHMETIC}.*{REGISTER[level.name]}"
+    scalar = [loop for loop, _ in loops_of(level) if not re.search(arithmetic, body(symbols, level, loop))]
     assert not scalar
 
 
@@ -106,7 +115,7 @@ def test_float32_loops_touch_no_double(level, disassembly):
     """float32 of the fast class never widens; without an fma instruction the emulation does, on purpose."""
     if level.name == "x86-64-v2":
         pytest.skip("x86-64-v2 has no fma instruction: float32 fma is emulated in float64")
-    single = [f"{formula}_{dtype}" for formula, dtype in loops_of(level) if dtype == "float32"]
+    single = [loop for loop, dtype in loops_of(level) if dtype == "float32"]
     symbols = disassembly(level)
     assert not [loop for loop in single if re.search(r"cvtps2pd|cvtss2sd|\bfcvtl\b", body(symbols, level, loop))]
 

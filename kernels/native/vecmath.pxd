@@ -2,8 +2,8 @@
 # around it vectorise. The formulas are written for the fused type ``real`` and compiled for float and double.
 #
 # No contraction, no fast-math: fma is explicit. Where the target has no fma instruction, float32 still gives the same
-# bits: the product is exact in double, the sum is rounded to odd there (two-sum tells what was lost), and rounding that
-# to float32 is then right. float64 calls libm's fma there: slow and right.
+# bits: the product is exact in double, the sum is rounded to odd there, and rounding that to float32 is then right.
+# float64 calls libm's fma there: slow and right.
 cdef extern from * nogil:
     """
     #include <math.h>
@@ -17,24 +17,27 @@ cdef extern from * nogil:
     #if defined(__FMA__) || defined(__aarch64__)
     KERNELS_INLINE float kernels_fma32(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
     #else
+    KERNELS_INLINE int64_t kernels_bits(double x) {
+        int64_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        return bits;
+    }
+    KERNELS_INLINE double kernels_from_bits(int64_t bits) {
+        double x;
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
     KERNELS_INLINE float kernels_fma32(float a, float b, float c) {
         double product = (double)a * (double)b;
         double addend = (double)c;
         double sum = product + addend;
-        double back = sum - product;
-        double lost = (product - (sum - back)) + (addend - back);
-        double away = lost * sum;
-        int64_t bits, larger, smaller;
-        double odd_larger, odd_smaller;
-        memcpy(&bits, &sum, sizeof bits);
-        larger = bits | 1;
-        smaller = (bits - 1) | 1;
-        memcpy(&odd_larger, &larger, sizeof larger);
-        memcpy(&odd_smaller, &smaller, sizeof smaller);
-        /* lost is NaN where the sum is infinite or NaN: both comparisons are false and the sum stays. */
-        sum = away > 0.0 ? odd_larger : sum;
-        sum = away < 0.0 ? odd_smaller : sum;
-        return (float)sum;
+        int64_t bits = kernels_bits(sum);
+        /* With t the exact sum, sum - addend is product - (t - sum), rounded, so that the first difference has the sign
+           of t - sum or is 0, and so has the second. That of the smaller of product and addend is t - sum (Fast2Sum). */
+        int64_t lost = kernels_bits(product - (sum - addend)) | kernels_bits(addend - (sum - product));
+        int64_t toward_zero = bits - (int64_t)((uint64_t)(lost ^ bits) >> 63);
+        /* Where the sum is infinite or NaN, lost is NaN: the comparison is false and the sum stays. */
+        return (float)(fabs(kernels_from_bits(lost)) > 0.0 ? kernels_from_bits(toward_zero | 1) : sum);
     }
     #endif
 
