@@ -23,8 +23,8 @@ from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
 REPORT = NATIVE / "build_report.json"
-#: Explicit fma only, and nothing in the way of vectorisation: no errno, no traps, no loop made a call of memcpy, none of the
-#: lanes' short loops peeled before it is vectorised. None of these changes a result's bits.
+#: Explicit fma only, and nothing in the way of vectorisation: no errno, no traps, no loop turned into a call of memcpy,
+#: no short loop over the lanes peeled before it is vectorised. None of these changes a result's bits.
 LOOP_FLAGS = [
     "-O3",
     "-ffp-contract=off",
