@@ -85,6 +85,8 @@ cdef enum:
     #: As in kernels.constants, and STREAMED; the state of a row is its largest entry and two numbers a lane.
     LANES = 32
     STREAMED = 64
+    #: Rows that a row kernel works on together.
+    ROW_BATCH = 8
     ROW_STATE = 1 + 2 * LANES
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
@@ -401,8 +403,9 @@ cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nog
     cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
     cdef intptr_t most = last - first
     cdef intptr_t count
-    if scratch or task.kind == ROW_BACKWARD:
+    if scratch or task.kind == ROW_BACKWARD or streams_rows(task):
         most = BLOCK // task.row if 0 < task.row <= BLOCK else 1
+        most -= most % ROW_BATCH if most > ROW_BATCH else 0
     while first < last:
         count = min(most, last - first)
         if scratch and task.row > BLOCK:
@@ -410,6 +413,13 @@ cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nog
         else:
             run_whole_rows(task, first, count)
         first += count
+    if task.streamed:
+        kernels_fence()
+
+
+cdef inline bint streams_rows(const Task *task) noexcept nogil:
+    """Whether rows go past the caches: those that fit a block."""
+    return task.streamed and 0 < task.row <= BLOCK
 
 
 cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexcept nogil:
@@ -417,7 +427,8 @@ cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexc
     cdef intptr_t m = count * task.row
     cdef intptr_t offset = first * task.row * task.itemsize
     cdef const char *x = load(task, task.x + offset, m, source.numbers)
-    cdef char *out = <char *>middle.numbers if task.wide else task.out + offset
+    cdef bint buffered = task.wide or streams_rows(task)
+    cdef char *out = <char *>middle.numbers if buffered else task.out + offset
     cdef char *y = out
     cdef intptr_t arguments[2]
     arguments[0] = count
@@ -429,8 +440,8 @@ cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexc
         x = y
     if task.kind != ROW:
         task.second(x, out, task.row, arguments)
-    if task.wide:
-        task.narrow(out, task.out + offset, m, NULL)
+    if buffered:
+        store(task, out, task.out + offset, m)
 
 
 cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
@@ -630,7 +641,7 @@ cdef class Plan:
         task.aliased = (
             task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
         )
-        task.streamed = not task.aliased and self.kind < ROW and traffic(self.kind) * <size_t>cnp.PyArray_NBYTES(x) >= stream_from
+        task.streamed = not task.aliased and traffic(self.kind) * <size_t>cnp.PyArray_NBYTES(x) >= stream_from
         if self.kind >= ROW:
             task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
             task.n = size // task.row if task.row else 0
@@ -644,8 +655,8 @@ cdef class Plan:
 
 
 cdef inline size_t traffic(Kind kind) noexcept nogil:
-    """Arrays that an elementwise call reads or writes."""
-    return 2 if kind == SINGLE else 3
+    """Arrays that a call reads or writes."""
+    return 2 if kind == SINGLE or kind == ROW else 3
 
 
 # ---------------------------------------------------------------- the callable
