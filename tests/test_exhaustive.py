@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels import exhaustive, oracle, verify
+from kernels import oracle
 from kernels.activations import BOUND_OF, RECORDS
 from kernels.backends import numpy_vector
-from kernels.exhaustive import BLOCK, PATTERNS, Contestant, Sweep
 from kernels.ulp import near_roots, ulp_errors, ulp_of
+from kernels.verify import exhaustive, inputs
+from kernels.verify.exhaustive import BLOCK, PATTERNS, Contestant, Sweep
 
 FASTEST = Contestant("fastest", "fast")
 SAMPLE = 1 << 22
@@ -52,10 +53,10 @@ def test_the_reference_is_as_good_as_a_judge_must_be(record, key):
     if key not in record.ulp:
         pytest.skip(f"{record.name} has no {key}")
     form = next(form for form, name in BOUND_OF.items() if name == key)
-    x = np.float32(verify.sample(np.float32, 60))
-    x = verify.outputs(record, x) if key == "derivative_from_output" else x
+    x = np.float32(inputs.sample(np.float32, 60))
+    x = inputs.outputs(record, x) if key == "derivative_from_output" else x
     text = numpy_vector.bind(record, "backward_from_output" if key.endswith("output") else form, np.float64, "fast")
-    params = verify.parameters(record, np.float32)
+    params = inputs.parameters(record, np.float32)
     wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
         got = text(np.ones_like(wide), wide, *params) if key.endswith("output") else text(wide, *params)
@@ -86,7 +87,7 @@ def test_a_wrong_result_is_found(monkeypatch):
 
 
 def test_units_are_those_of_numpy():
-    x = verify.sample(np.float32, 1000)
+    x = inputs.sample(np.float32, 1000)
     x = np.abs(x[np.isfinite(x) & (np.abs(x) < 1e38)])
     np.testing.assert_array_equal(ulp_of(x.astype(np.float64), np.float32), np.spacing(x).astype(np.float64))
 

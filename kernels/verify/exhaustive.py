@@ -20,7 +20,9 @@ from kernels import machine, threads
 from kernels.activations import BOUND_OF, RECORDS, ROUNDED, Activation, lookup
 from kernels.backends import find, get, numpy_vector
 from kernels.ulp import near_roots, ulp_errors
-from kernels.verify import bound_of, has, parameters
+from kernels.verify.findings import bound_of
+from kernels.verify.inputs import parameters
+from kernels.verify.peers import has
 
 #: Patterns of a block: the arrays of a block stay in the second-level cache.
 BLOCK = 1 << 16
