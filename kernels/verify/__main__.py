@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kernels.activations import lookup
 from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable, available
-from kernels.verify import checks, peers
+from kernels.verify import COUNT, PARTS, checks, peers
 from kernels.verify.findings import matrix
 
 
@@ -36,11 +36,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exhaustive",
         action="store_true",
-        help="all 2^32 float32 inputs instead, a minute or two a form, of kernels.fastest, kernels.accurate and the "
-        "backends (libraries too) that are named",
+        help="all 2^32 float32 inputs, the bits of every backend over them, and 10^8 float64 inputs, of kernels.fastest"
+        " and kernels.accurate, or of the backends that are named; --peers beside them",
     )
+    parser.add_argument("--part", action="append", choices=PARTS, default=[], help="with --exhaustive: this part only")
     parser.add_argument(
         "--accuracy", action="append", choices=ACCURACIES, default=[], help="with --exhaustive: one class only"
+    )
+    parser.add_argument(
+        "--count", type=int, default=COUNT, help="with --exhaustive: inputs of float64 a formula (default: %(default)s)"
     )
     parser.add_argument(
         "--results", type=Path, default=Path("reports/accuracy.jsonl"), help="with --exhaustive (default: %(default)s)"
@@ -66,26 +70,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
     if chosen.exhaustive:
-        if others:
-            parser.error("--exhaustive takes other libraries by --backend, not by --peers")
-        return _check_exhaustively(chosen, parser)
+        return _check_exhaustively(chosen, others, parser)
     if others:
         return _compare(others, chosen)
     return _check(chosen)
 
 
-def _check_exhaustively(chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    from kernels.verify import exhaustive
+def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    from kernels.verify import bits, exhaustive
 
-    todo = list(exhaustive.sweeps(chosen.names, chosen.form))
-    if not todo:
-        parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
     contestants = [
-        exhaustive.Contestant(backend, accuracy)
-        for backend in chosen.backend or ["fastest"]
+        (backend, accuracy)
+        for backend in [*(chosen.backend or ["fastest"]), *others]
         for accuracy in chosen.accuracy or ACCURACIES
     ]
-    return exhaustive.check(todo, contestants, chosen.results)
+    compared = [name for name in bits.compared() if name in chosen.backend or not chosen.backend]
+    parts = chosen.part or PARTS
+    scope = exhaustive.Scope(tuple(contestants), tuple(compared), chosen.names, chosen.form, parts, chosen.count)
+    todo = exhaustive.sweeps(scope)
+    if not todo:
+        parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
+    return exhaustive.check(todo, chosen.results)
 
 
 def _compare(others: Sequence[str], chosen: argparse.Namespace) -> int:

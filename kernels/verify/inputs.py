@@ -28,6 +28,7 @@ def sample(dtype: type, count: int, seed: int = 0) -> np.ndarray:
     near = np.array([s * x for x in LANDMARKS for s in (1, -1)], dtype)
     info = np.finfo(dtype)
     edges = [0.0, -0.0, np.inf, -np.inf, np.nan, info.max, info.min, info.tiny, -info.tiny, info.smallest_subnormal]
+    edges += [info.tiny / 2, -info.tiny / 2, info.tiny / 3, -info.tiny / 3]
     parts = [
         rng.standard_normal(count),
         rng.standard_normal(count) * 30,
@@ -57,6 +58,12 @@ def quiet(values: np.ndarray) -> np.ndarray:
 def parameters(record: Activation, dtype: type) -> tuple[float, ...]:
     """The example parameters, rounded as every backend rounds them."""
     return tuple(float(dtype(p)) for p in record.example_parameters)
+
+
+def possible_outputs(record: Activation, y: np.ndarray) -> np.ndarray:
+    """Those of ``y`` that the function can give."""
+    low, high = (y.dtype.type(end) for end in record.range)
+    return y[(y >= low) & (y <= high)]
 
 
 def outputs(record: Activation, x: np.ndarray) -> np.ndarray:
