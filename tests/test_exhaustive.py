@@ -9,6 +9,7 @@ import pytest
 
 from kernels.activations import BOUND_OF, RECORDS, lookup
 from kernels.backends import PEERS, numpy_vector
+from kernels.report import accuracy
 from kernels.ulp import ulp_errors, ulp_of
 from kernels.verify import bits, exhaustive, inputs, outcomes, references, strata, sweeps
 from kernels.verify.sweeps import BLOCK, PATTERNS, Entry, Sweep, run
@@ -228,7 +229,7 @@ def test_rows_are_kept_and_gone_on_from(tmp_path, capsys, at_commit):
     assert "1 sweeps, about 0 minutes" in capsys.readouterr().out
     assert exhaustive.check(todo, path) == 0
     assert path.read_text().startswith(first)
-    rows = outcomes.of_this_code(outcomes.read(path), facts)
+    rows = outcomes.of_this_code(accuracy.read(path), facts)
     assert [(row["form"], row["error"]) for row in rows] == [("value", 0.0), ("derivative", 0.0)]
     assert "relu.derivative" in capsys.readouterr().out
 
@@ -252,7 +253,7 @@ def test_a_sample_is_not_the_whole(tmp_path, at_commit):
     at_commit("abc")
     exhaustive.check(sweeps_of("value"), path)
     exhaustive.check([Sweep((RELU,), 2 * RARELY)], path)
-    assert [row["inputs"] for row in outcomes.read(path)] == [PATTERNS // RARELY, PATTERNS // RARELY // 2]
+    assert [row["inputs"] for row in accuracy.read(path)] == [PATTERNS // RARELY, PATTERNS // RARELY // 2]
 
 
 def test_a_miss_is_an_exit_code(tmp_path, monkeypatch, capsys):

@@ -12,6 +12,9 @@ from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable
 from kernels.verify import COUNT, PARTS, checks, peers
 from kernels.verify.findings import matrix
 
+#: Where the rows are that the documentation shows.
+PUBLISHED = Path("reports/sample")
+
 
 def print_left_out(backends: Mapping[str, Backend]) -> None:
     for name, backend in backends.items():
@@ -36,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exhaustive",
         action="store_true",
-        help="all 2^32 float32 inputs, the bits of every backend over them, and 10^8 float64 inputs, of kernels.fastest"
-        " and kernels.accurate, or of the backends that are named; --peers beside them",
+        help="all 2^32 float32 inputs, the bits of every backend over them, and 10^8 float64 inputs, of "
+        "kernels.fastest, kernels.accurate and NumPy, or of the backends that are named; --peers beside them",
     )
     parser.add_argument("--part", action="append", choices=PARTS, default=[], help="with --exhaustive: this part only")
     parser.add_argument(
@@ -47,7 +50,15 @@ def _parser() -> argparse.ArgumentParser:
         "--count", type=int, default=COUNT, help="with --exhaustive: inputs of float64 a formula (default: %(default)s)"
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("reports/accuracy.jsonl"), help="with --exhaustive (default: %(default)s)"
+        "--results",
+        type=Path,
+        default=Path("reports/accuracy.jsonl"),
+        help="rows of --exhaustive (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="put those rows among the published ones in reports/sample, and write their page, accuracy.md",
     )
     return parser
 
@@ -69,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
+    if chosen.table and not chosen.exhaustive:
+        return _publish(chosen)
     if chosen.exhaustive:
         return _check_exhaustively(chosen, others, parser)
     if others:
@@ -81,7 +94,7 @@ def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parse
 
     contestants = [
         (backend, accuracy)
-        for backend in [*(chosen.backend or ["fastest"]), *others]
+        for backend in [*(chosen.backend or ["fastest", "numpy"]), *others]
         for accuracy in chosen.accuracy or ACCURACIES
     ]
     compared = [name for name in bits.compared() if name in chosen.backend or not chosen.backend]
@@ -90,7 +103,17 @@ def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parse
     todo = exhaustive.sweeps(scope)
     if not todo:
         parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
-    return exhaustive.check(todo, chosen.results)
+    code = exhaustive.check(todo, chosen.results)
+    if chosen.table:
+        _publish(chosen)
+    return code
+
+
+def _publish(chosen: argparse.Namespace) -> int:
+    from kernels.verify import outcomes
+
+    print("\n".join(outcomes.publish(chosen.results, PUBLISHED)))
+    return 0
 
 
 def _compare(others: Sequence[str], chosen: argparse.Namespace) -> int:

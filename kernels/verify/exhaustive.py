@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kernels import machine
 from kernels.activations import RECORDS, lookup
+from kernels.report import accuracy
 from kernels.verify import COUNT, PARTS, bits, outcomes
 from kernels.verify.outcomes import Row
 from kernels.verify.strata import Sample
@@ -79,7 +80,7 @@ def seconds(sweep: Sweep) -> float:
 def check(todo: Sequence[Sweep], path: Path) -> int:
     """Run what the file lacks, show everything; the exit code is 1 where a bound is missed."""
     facts = machine.facts()
-    found = {outcomes.key_of(one): one for one in outcomes.of_this_code(outcomes.read(path), facts)}
+    found = {outcomes.key_of(one): one for one in outcomes.of_this_code(accuracy.read(path), facts)}
     wanted = [key for sweep in todo for key in _keys(sweep).values()]
     missing = [left for sweep in todo if (left := _without(sweep, found))]
     _sweep(missing, found, path, facts)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 
-from kernels.activations import ROUNDED
+from kernels.activations import BOUND_OF, RECORDS, ROUNDED, lookup
 from kernels.backends import find
+from kernels.report import accuracy
 from kernels.verify.findings import bound_of
-from kernels.verify.sweeps import Entry, Worst
+from kernels.verify.sweeps import PATTERNS, Entry, Worst
 
 Row = dict
 
@@ -22,14 +22,13 @@ ENTRY = tuple(field.name for field in fields(Entry))
 KEYS = ("check", *ENTRY, "inputs")
 #: What else an outcome depends on.
 ABOUT = ("cpu", "level", "commit", "versions")
-#: Digits after the point to which a bound is rounded up.
-DIGITS = 2
 
 
 def row(check: str, entry: Entry, inputs: int, worst: Worst, facts: dict) -> Row:
     """One outcome, with what it depends on."""
     measured = {"inputs": inputs, "error": worst.error, "bound": bound(check, entry), "worst": asdict(worst)}
-    return {"check": check, **asdict(entry), **measured, **{key: facts[key] for key in ABOUT}}
+    title = {"title": find(entry.backend)[0].title}
+    return {"check": check, **asdict(entry), **title, **measured, **{key: facts[key] for key in ABOUT}}
 
 
 def key(check: str, entry: Entry, inputs: int) -> tuple:
@@ -60,31 +59,11 @@ def bound(check: str, entry: Entry) -> float | None:
     return 2 * promised + 0.5
 
 
-def rounded_up(error: float) -> float:
-    """As a bound is written."""
-    return math.ceil(round(error * 10**DIGITS, 6)) / 10**DIGITS
-
-
 def is_within(found: Row) -> bool:
-    return found["bound"] is None or found["error"] <= found["bound"]
+    return found["bound"] is None or (found["error"] <= found["bound"] and not found["worst"]["wrong"])
 
 
 # ---------------------------------------------------------------- on disk
-def read(path: Path) -> list[Row]:
-    """All rows, the latest of those that say the same; a line that was cut off is none."""
-    if not path.exists():
-        return []
-    rows = [found for line in path.read_text().splitlines() if (found := _parsed(line))]
-    return list({(*key_of(found), *(str(found[about]) for about in ABOUT)): found for found in rows}.values())
-
-
-def _parsed(line: str) -> Row | None:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
 def of_this_code(rows: Iterable[Row], facts: dict) -> list[Row]:
     """The rows of this machine, commit and versions; none where the code has no commit of its own."""
     if not facts["commit"] or facts["commit"].endswith("+"):
@@ -117,4 +96,52 @@ def _line(found: Row) -> str:
     error = f"{found['error']:.{digits}f}" if found["error"] < 1e6 else f"{found['error']:.1e}"
     source = f"{found['backend']}, {found['accuracy']}"
     at = f"x = {found['worst']['x']!r}" if found["error"] > 0 else "-"
+    if found["worst"]["wrong"]:
+        at += f"; {found['worst']['wrong']} not numbers or signs, first x = {found['worst']['wrong_at']!r}"
     return f"{entry.name:42}{entry.dtype:9}{source:28}{error:>11}{limit:>8}  {at}{mark}"
+
+
+# ---------------------------------------------------------------- published
+def publish(path: Path, folder: Path) -> list[str]:
+    """Put the rows of a run among those in ``folder``, and their page beside; lines that say what was done.
+
+    Only rows of committed code are published: what others can't check out, they can't check.
+    """
+    new = accuracy.read(path)
+    usable = [found for found in new if found["commit"] and not found["commit"].endswith("+")]
+    kept = folder / accuracy.FILE
+    rows = sorted(accuracy.latest([*accuracy.read(kept), *usable]), key=_in_order)
+    kept.write_text("".join(json.dumps(found) + "\n" for found in rows))
+    (folder / "accuracy.md").write_text(accuracy.markdown(rows), encoding="utf-8")
+    done = f"{len(rows)} rows, {len(usable)} of them from {path}, and their page are in {folder}"
+    left_out = f"{len(new) - len(usable)} rows of code that was not committed were left out"
+    return [done, *([left_out] if len(new) > len(usable) else []), *drift(rows)]
+
+
+def _in_order(found: Row) -> tuple:
+    names = [record.name for record in RECORDS]
+    forms = list(BOUND_OF)
+    place = names.index(found["activation"]) if found["activation"] in names else len(names)
+    return place, forms.index(found["form"]), found["gradient"] not in (None, 1.0)
+
+
+def measured_bounds(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], float]:
+    """(activation, formula, dtype, class) -> the largest error of kernels.fastest, as a bound is written."""
+    largest: dict[tuple, float] = {}
+    for found in rows:
+        complete = found["dtype"] == "float64" or found["inputs"] == PATTERNS
+        if found["check"] == "ulp" and found["backend"] == "fastest" and found["gradient"] in (None, 1.0) and complete:
+            key = (found["activation"], BOUND_OF[found["form"]], found["dtype"], found["accuracy"])
+            largest[key] = max(largest.get(key, 0.0), found["error"])
+    return {key: accuracy.rounded_up(error) for key, error in largest.items()}
+
+
+def drift(rows: Iterable[Row]) -> list[str]:
+    """Every bound of the records that is not the measured one."""
+    lines = []
+    for (name, formula, dtype, accuracy_class), measured in measured_bounds(rows).items():
+        promised = bound_of(lookup(name).ulp[formula], "fastest", np.dtype(dtype).type, accuracy_class)
+        if promised != measured:
+            what = f"{name} {formula} {dtype} {accuracy_class}"
+            lines.append(f"{what}: the record says {promised:g}, measured {measured:g}")
+    return lines

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -173,12 +173,12 @@ def _by_longdouble(entries: tuple[Entry, ...], calls: list[Callable], x: np.ndar
     for one, call in zip(entries, calls, strict=True):
         got, product = call(x), times_gradient(exact, one)
         errors = errors_of(one, got, product, near)
-        largest = errors.max()
-        if largest == 0 or not np.isfinite(largest):
-            outcomes.append(worst_of(errors, x, got, product))
-            continue
-        again = np.flatnonzero(errors >= largest - 2 * references.TOLERANCE)[:JUDGED_AGAIN]
-        outcomes.append(_exactly(one, x[again], got[again], near[again]))
+        first_opinion = worst_of(errors, x, got, product)
+        if first_opinion.error > 0:
+            again = np.flatnonzero(errors >= first_opinion.error - 2 * references.TOLERANCE)[:JUDGED_AGAIN]
+            exactly = _exactly(one, x[again], got[again], near[again])
+            first_opinion = replace(exactly, wrong=first_opinion.wrong, wrong_at=first_opinion.wrong_at)
+        outcomes.append(first_opinion)
     return outcomes
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,10 +72,14 @@ class Entry:
 class Worst:
     """The largest error seen, and where."""
 
+    #: Over the results that are numbers where they should be.
     error: float
     x: float
     got: float
     reference: float
+    #: Results that are NaN or infinite where they should not be, or the reverse, or zeros of the wrong sign.
+    wrong: int = 0
+    wrong_at: float | None = None
 
 
 NOTHING = Worst(-1.0, float("nan"), float("nan"), float("nan"))
@@ -149,7 +153,8 @@ class Sweep:
 
     @staticmethod
     def join(one: Worst, other: Worst) -> Worst:
-        return max(one, other, key=lambda worst: worst.error)
+        at = other.wrong_at if one.wrong_at is None else one.wrong_at
+        return replace(max(one, other, key=lambda worst: worst.error), wrong=one.wrong + other.wrong, wrong_at=at)
 
     def inputs(self, k: int) -> np.ndarray:
         """The k-th block of patterns; for a formula of y = f(x), those that can be a y. Every NaN is a quiet one."""
@@ -198,8 +203,12 @@ def errors_of(entry: Entry, got: np.ndarray, exact: np.ndarray, near: np.ndarray
 
 
 def worst_of(errors: np.ndarray, x: np.ndarray, got: np.ndarray, exact: np.ndarray) -> Worst:
+    """``errors`` are infinite where a result is wrong by more than ULP can tell."""
+    wrong = np.flatnonzero(np.isinf(errors))
+    errors[wrong] = -1.0
     i = int(np.argmax(errors))
-    return Worst(float(errors[i]), float(x[i]), float(got[i]), float(exact[i]))
+    worst = Worst(float(errors[i]), float(x[i]), float(got[i]), float(exact[i]))
+    return replace(worst, wrong=int(wrong.size), wrong_at=float(x[wrong[0]])) if wrong.size else worst
 
 
 # ---------------------------------------------------------------- running
