@@ -123,10 +123,10 @@ def _same(rows: Sequence[Row]) -> str:
 
 # ---------------------------------------------------------------- words
 NOTES = """The largest error in ULP, unit in the last place of the exact result; near the root of a derivative, of 1.
-Rounded up, which is how the records promise it. `!`: some results are NaN, infinite or of the other sign where they should not be, or the reverse; they are not in the
-number. "Same bits": so many of the other compiled backends and levels give the very bits for every input. Backward is
-taken with g = 1, which shows the error of the factor, and with another g, which adds that of the product. Parameters
-are those of the tests."""
+Rounded up, which is how the records promise it. `!`: some results are NaN, infinite or of the other sign where they
+should not be, or the reverse; they are not in the number. "Same bits": so many of the other compiled backends and
+levels give the very bits for every input. Backward is taken with g = 1, which shows the error of the factor, and with
+another g, which adds that of the product. Parameters are those of the tests."""
 
 
 def about(rows: Sequence[Row]) -> list[str]:
