@@ -26,7 +26,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m kernels.verify", description=__doc__.replace("``", ""))
     parser.add_argument("names", nargs="*", help="activations (default: all)")
     parser.add_argument(
-        "--backend", action="append", default=[], help="a backend or variant (repeatable; default: all)"
+        "--backend",
+        action="extend",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="backends or variants (repeatable; default: all)",
     )
     parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
     parser.add_argument(
