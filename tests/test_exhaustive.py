@@ -175,6 +175,8 @@ def test_mpmath_judges_alone_where_longdouble_does_not(monkeypatch):
     monkeypatch.setattr(strata, "SLOW_COUNT", strata.SLOW_BLOCK * 4)
     slow = strata.Sample((entry,), BLOCK)
     assert slow.count < 20 * strata.SLOW_BLOCK
+    assert "mpmath judges alone" in slow.note
+    assert not Sweep((RELU,)).note
     assert 0.5 < run(slow)[0].error <= quick.error + 0.5
 
 

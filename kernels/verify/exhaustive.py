@@ -122,6 +122,7 @@ def _sweep(missing: Sequence[Sweep], found: dict[tuple, Row], path: Path, facts:
         print(
             f"{len(missing)} sweeps, about {sum(expected) / 60:.0f} minutes; a run that is stopped goes on from there"
         )
+    print("".join(f"{sweep.note}\n" for sweep in missing if sweep.note), end="")
     columns = TextColumn("{task.description:36}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True)
     with Progress(*columns, transient=True) as progress:
         bar = progress.add_task("", total=sum(expected))

@@ -61,6 +61,12 @@ class Sample:
         return not references.judges_float64(first.activation, first.key)
 
     @property
+    def note(self) -> str:
+        if not self.is_slow:
+            return ""
+        return f"{self.name}: longdouble is no judge of it here, so mpmath judges alone, and {self.count:,} inputs only"
+
+    @property
     def size(self) -> int:
         return SLOW_BLOCK if self.is_slow else BLOCK
 

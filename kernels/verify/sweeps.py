@@ -125,6 +125,8 @@ class Sweep:
 
     #: What rows call the measure.
     check = "ulp"
+    #: What is said beforehand.
+    note = ""
 
     @property
     def blocks(self) -> range:
