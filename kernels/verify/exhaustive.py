@@ -15,11 +15,12 @@ from pathlib import Path
 
 from kernels import machine
 from kernels.activations import RECORDS, lookup
+from kernels.backends import PEERS
 from kernels.report import accuracy
 from kernels.verify import COUNT, PARTS, bits, outcomes
 from kernels.verify.outcomes import Row
 from kernels.verify.strata import Sample
-from kernels.verify.sweeps import Entry, Sweep, entries, one_thread_a_call, run
+from kernels.verify.sweeps import Entry, Sweep, dealing, entries, run
 
 #: Blocks that are run to tell how long all of them take.
 TRIED = 12
@@ -62,10 +63,10 @@ def _sweeps_of(name: str, scope: Scope) -> Iterator[Sweep]:
 
 
 def by_formula(found: Iterator[Entry]) -> Iterator[tuple[Entry, ...]]:
-    """Entries that share a reference."""
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    """Entries that share a reference; other libraries get one of their own, whose blocks are not dealt to threads."""
+    groups: dict[tuple[str, str, bool], list[Entry]] = {}
     for one in found:
-        groups.setdefault((one.activation, one.key), []).append(one)
+        groups.setdefault((one.activation, one.key, one.backend in PEERS), []).append(one)
     yield from map(tuple, groups.values())
 
 
@@ -73,7 +74,7 @@ def seconds(sweep: Sweep) -> float:
     """How long a sweep takes, from a few blocks of it."""
     block, blocks = sweep.prepare(), sweep.blocks
     tried = blocks[len(blocks) // (2 * TRIED) :: max(len(blocks) // TRIED, 1)]
-    with one_thread_a_call() as count:
+    with dealing(sweep.entries) as count:
         block(tried[0])
         start = time.perf_counter()
         for k in tried:

@@ -48,12 +48,8 @@ class Sample:
     wanted: int = COUNT
 
     check = "ulp"
+    name = Sweep.name
     join = staticmethod(Sweep.join)
-
-    @property
-    def name(self) -> str:
-        first = self.entries[0]
-        return f"{first.activation} {first.key.replace('_', ' ')}, float64"
 
     @functools.cached_property
     def is_slow(self) -> bool:

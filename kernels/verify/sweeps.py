@@ -121,7 +121,8 @@ class Sweep:
     @property
     def name(self) -> str:
         first = self.entries[0]
-        return f"{first.activation} {first.key.replace('_', ' ')}, float32"
+        peer = ", other libraries" if first.backend in PEERS else ""
+        return f"{first.activation} {first.key.replace('_', ' ')}, {first.dtype}{peer}"
 
     #: What rows call the measure.
     check = "ulp"
@@ -217,7 +218,7 @@ def worst_of(errors: np.ndarray, x: np.ndarray, got: np.ndarray, exact: np.ndarr
 def run(sweep: Sweep, advance: Callable[[], None] = lambda: None) -> list[Worst]:
     """What is found for each entry; ``advance`` is told after each block."""
     worst = [NOTHING] * len(sweep.entries)
-    with one_thread_a_call() as count, ThreadPoolExecutor(count) as pool:
+    with dealing(sweep.entries) as count, ThreadPoolExecutor(count) as pool:
         for found in pool.map(sweep.prepare(), sweep.blocks):
             worst = list(map(sweep.join, worst, found))
             advance()
@@ -225,8 +226,14 @@ def run(sweep: Sweep, advance: Callable[[], None] = lambda: None) -> list[Worst]
 
 
 @contextlib.contextmanager
-def one_thread_a_call() -> Iterator[int]:
-    """How many threads there are to deal blocks to, while each call uses one."""
+def dealing(entries: Sequence[Entry]) -> Iterator[int]:
+    """How many threads there are to deal blocks to, while each call uses one.
+
+    Other libraries keep their own threads and get one block at a time: some crash when called from several threads.
+    """
+    if any(one.backend in PEERS for one in entries):
+        yield 1
+        return
     count = threads.get_num_threads()
     threads.set_num_threads(1)
     try:
