@@ -180,6 +180,16 @@ def test_mpmath_judges_alone_where_longdouble_does_not(monkeypatch):
     assert 0.5 < run(slow)[0].error <= quick.error + 0.5
 
 
+def test_any_error_of_float64_has_a_worst_input(monkeypatch):
+    """However large: in longdouble it may be a little less than the nearest double."""
+    entry = entry_of("sigmoid", "value", dtype="float64")
+    x = strata.stratum(1, 1000)
+    for wrong in (x * 3.3e287, np.full(x.size, 1e-9), np.full(x.size, np.nan)):
+        with np.errstate(all="ignore"):
+            (worst,) = strata._by_longdouble((entry,), [lambda _, wrong=wrong: wrong], x)
+        assert worst.wrong or worst.error > 1
+
+
 def test_a_wrong_bit_is_found(monkeypatch):
     equality = bits.Equality((entry_of("sigmoid", "value"), entry_of("sigmoid", "value", backend="numpy")), RARELY)
     same, other = run(equality)

@@ -177,9 +177,10 @@ def _by_longdouble(entries: tuple[Entry, ...], calls: list[Callable], x: np.ndar
         errors = errors_of(one, got, product, near)
         first_opinion = worst_of(errors, x, got, product)
         if first_opinion.error > 0:
-            again = np.flatnonzero(errors >= first_opinion.error - 2 * references.TOLERANCE)[:JUDGED_AGAIN]
-            exactly = _exactly(one, x[again], got[again], near[again])
-            first_opinion = replace(exactly, wrong=first_opinion.wrong, wrong_at=first_opinion.wrong_at)
+            again = np.flatnonzero(errors >= errors.max() - 2 * references.TOLERANCE)[:JUDGED_AGAIN]
+            first_opinion = Sweep.join(
+                replace(first_opinion, error=-1.0), _exactly(one, x[again], got[again], near[again])
+            )
         outcomes.append(first_opinion)
     return outcomes
 

@@ -229,14 +229,11 @@ def run(sweep: Sweep, advance: Callable[[], None] = lambda: None) -> list[Worst]
 def dealing(entries: Sequence[Entry]) -> Iterator[int]:
     """How many threads there are to deal blocks to, while each call uses one.
 
-    Other libraries keep their own threads and get one block at a time: some crash when called from several threads.
+    Other libraries get one block at a time: some crash when called from several threads.
     """
-    if any(one.backend in PEERS for one in entries):
-        yield 1
-        return
     count = threads.get_num_threads()
     threads.set_num_threads(1)
     try:
-        yield count
+        yield 1 if any(one.backend in PEERS for one in entries) else count
     finally:
         threads.set_num_threads(count)
