@@ -47,8 +47,8 @@ bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree 
 verify: $(VENV)/installed-dev ## hold every backend to the others and to the mathematics
 	$(BIN)/python -m kernels.verify
 
-exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs through every form, about an hour on 2 cores; goes on where it was stopped
-	$(BIN)/python -m kernels.verify --exhaustive
+exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs, 10^8 of float64; says how long it takes, goes on where it was stopped
+	$(BIN)/python -m kernels.verify --exhaustive --peers all --table
 
 report-peers: $(VENV)/installed-numba,report,verify,peers ## race kernels.fastest against other libraries
 	$(BIN)/python -m kernels.report --peers all

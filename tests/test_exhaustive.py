@@ -1,76 +1,128 @@
-"""The sweep over all float32 inputs: what it goes over, what it finds, and how it goes on after a stop."""
+"""The sweeps over all inputs: what they go over, what they are held to, what they find, how they go on after a stop."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from kernels import exhaustive, oracle, verify
-from kernels.activations import BOUND_OF, RECORDS
-from kernels.backends import numpy_vector
-from kernels.exhaustive import BLOCK, PATTERNS, Contestant, Sweep
-from kernels.ulp import near_roots, ulp_errors, ulp_of
+from kernels.activations import BOUND_OF, RECORDS, lookup
+from kernels.backends import PEERS, numpy_vector
+from kernels.report import accuracy
+from kernels.ulp import ulp_errors, ulp_of
+from kernels.verify import bits, exhaustive, inputs, outcomes, references, strata, sweeps
+from kernels.verify.sweeps import BLOCK, PATTERNS, Entry, Sweep, run
 
-FASTEST = Contestant("fastest", "fast")
-SAMPLE = 1 << 22
+FASTEST = (("fastest", "fast"), ("fastest", "accurate"))
+#: Every 64th block where bounds are held, every 4096th where something is only tried.
+STEP, RARELY = 1 << 6, 1 << 12
+RELU = Entry("relu", "value", None, "float32", "fastest", "fast")
 
 
+def formulas(dtype: str) -> list[tuple[Entry, ...]]:
+    """All entries of kernels.fastest and kernels.accurate, by formula."""
+    return list(exhaustive.by_formula(sweeps.entries([], [], dtype, FASTEST)))
+
+
+def entry_of(name: str, form: str, **changes) -> Entry:
+    return dataclasses.replace(RELU, activation=name, form=form, **changes)
+
+
+# ---------------------------------------------------------------- what they go over
 def test_the_blocks_are_all_inputs():
-    sweep = Sweep("relu", "value", None)
-    first, last = exhaustive.inputs(sweep, 0), exhaustive.inputs(sweep, PATTERNS // BLOCK - 1)
-    assert first.view(np.uint32)[0] == 0
+    sweep = Sweep((RELU,))
+    assert sweep.count == PATTERNS == 2**32
+    assert len(sweep.blocks) * BLOCK == PATTERNS
+    first, last = sweep.inputs(sweep.blocks[0]), sweep.inputs(sweep.blocks[-1])
     assert np.array_equal(first.view(np.uint32), np.arange(BLOCK))
     assert last.size == BLOCK
     assert np.isnan(last).all()
-    assert PATTERNS == 2**32
 
 
 def test_a_form_of_the_output_gets_what_can_be_one():
-    sweep = Sweep("sigmoid", "backward_from_output", 1.0)
-    found = np.concatenate([exhaustive.inputs(sweep, k) for k in range(0, PATTERNS // BLOCK, 1 << 8)])
+    sweep = Sweep((entry_of("sigmoid", "backward_from_output", gradient=1.0),))
+    found = np.concatenate([sweep.inputs(k) for k in range(0, PATTERNS // BLOCK, 1 << 8)])
     assert found.min() == 0
     assert 0.5 < found.max() <= 1
 
 
-@pytest.mark.parametrize("sweep", list(exhaustive.sweeps([], [])), ids=lambda sweep: sweep.name)
-def test_a_sample_is_within_the_bounds(sweep):
-    """One block in a thousand; the whole of it takes minutes a form (make exhaustive)."""
-    contestants = [FASTEST, Contestant("fastest", "accurate")]
-    for one, worst in zip(contestants, exhaustive.run(sweep, contestants, patterns=SAMPLE), strict=True):
-        assert 0 <= worst.error <= exhaustive.bound(sweep, one), (one, worst)
-
-
 def test_every_form_of_one_formula_is_swept():
-    forms = {(sweep.activation, sweep.form) for sweep in exhaustive.sweeps([], [])}
-    assert forms == {(r.name, f) for r in RECORDS if r.elementwise for f in exhaustive.FORMS if f in r.forms}
+    expected = {(r.name, f) for r in RECORDS if r.elementwise for f in sweeps.FORMS if f in r.forms}
+    for dtype in ("float32", "float64"):
+        assert {(one.activation, one.form) for group in formulas(dtype) for one in group} == expected
+    gradients = {one.gradient for group in formulas("float32") for one in group if one.form == "backward"}
+    assert gradients == set(sweeps.GRADIENTS)
 
 
+def test_float64_goes_through_every_exponent_and_around_every_place():
+    record = lookup("swish")
+    for exponents, k in zip(strata.STRATA, range(2), strict=True):
+        found = strata.stratum(k, BLOCK).view(np.uint64) >> np.uint64(52) & np.uint64(0x7FF)
+        assert set(found) == set(exponents)
+    dense = strata.dense(record, "derivative")
+    for place in (0.0, *record.derivative_roots, 709.78, -745.13):
+        at = np.nanmin(np.abs(dense - place))
+        assert at <= abs(place) * 1e-3
+    root = record.derivative_roots[0]
+    assert {root, np.nextafter(root, 0), np.nextafter(root, -9)} <= set(dense)
+    assert np.isnan(dense).any()
+
+
+def test_where_results_change_their_kind_is_found():
+    places = strata.changes(lookup("sigmoid"), "value")
+    underflow = [x for x in places if -746 < x < -745]
+    assert len(underflow) == 1
+    sigmoid = numpy_vector.sigmoid
+    assert sigmoid(np.array(underflow))[0] == 0 < sigmoid(np.nextafter(underflow, 0))[0]
+
+
+def test_neighbours_are_consecutive():
+    found = strata.neighbours(np.array([0.0, 1.0]), 2)
+    tiny = np.finfo(np.float64).smallest_subnormal
+    expected = [-2 * tiny, -tiny, 0, tiny, 2 * tiny, 1 - 2**-52, 1 - 2**-53, 1, 1 + 2**-52, 1 + 2**-51]
+    assert found.tolist() == expected
+
+
+# ---------------------------------------------------------------- what they are held to
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("record", [r for r in RECORDS if r.elementwise], ids=lambda record: record.name)
-@pytest.mark.parametrize("key", ["value", "derivative", "derivative_from_output"])
-def test_the_reference_is_as_good_as_a_judge_must_be(record, key):
-    """The NumPy text in float64 against the oracle: below a millionth of a float32's ULP, near roots of an ulp(1)."""
-    if key not in record.ulp:
-        pytest.skip(f"{record.name} has no {key}")
-    form = next(form for form, name in BOUND_OF.items() if name == key)
-    x = np.float32(verify.sample(np.float32, 60))
-    x = verify.outputs(record, x) if key == "derivative_from_output" else x
-    text = numpy_vector.bind(record, "backward_from_output" if key.endswith("output") else form, np.float64, "fast")
-    params = verify.parameters(record, np.float32)
-    wide = x.astype(np.float64)
-    with np.errstate(all="ignore"):
-        got = text(np.ones_like(wide), wide, *params) if key.endswith("output") else text(wide, *params)
-    for value, at, near in zip(got, wide, near_roots(wide, record.derivative_roots), strict=True):
-        exact = oracle.lookup(record, key)(float(at), *params)
-        if not np.isfinite(value) or not np.isfinite(float(exact)):
-            assert np.isnan(value) == np.isnan(float(exact)), at
-            continue
-        unit = np.finfo(np.float32).eps if near else ulp_of(np.array([float(exact)]), np.float32)[0]
-        assert abs(float(oracle.mp.mpf(float(value)) - exact)) <= 1e-6 * unit, at
+def test_the_reference_is_as_good_as_a_judge_must_be(record, dtype):
+    """The NumPy text in the wider format against the oracle: below a millionth of a float32's ULP."""
+    for key in record.ulp:
+        if dtype is np.float32:
+            assert references.error(record.name, key, dtype) <= 1e-6, key
+        elif not references.judges_float64(record.name, key):
+            assert strata.Sample((entry_of(record.name, form_of(record, key), dtype="float64"),)).is_slow
 
 
-def test_a_wrong_result_is_found(monkeypatch):
-    sweep = Sweep("relu", "value", None)
-    exact = numpy_vector.bind(sweep.record, "value", np.float64, "fast")
+def form_of(record, key):
+    return next(form for form, name in BOUND_OF.items() if name == key and form in record.forms)
+
+
+def test_longdouble_judges_where_it_is_longer():
+    if np.finfo(np.longdouble).nmant < references.ENOUGH_BITS:
+        pytest.skip("longdouble is no longer than double here")
+    assert references.judges_float64("sigmoid", "value")
+    assert references.judges_float64("tanh", "derivative")
+
+
+def test_a_float_of_any_format_is_an_exact_number():
+    third = np.longdouble(1) / 3
+    assert references.number(third) * 2**66 == int(third * np.longdouble(2) ** 66)
+    assert references.number(np.float64(0.1)) == 0.1
+
+
+def test_a_power_of_two_that_is_not_reached_has_the_smaller_unit():
+    if np.finfo(np.longdouble).nmant < references.ENOUGH_BITS:
+        pytest.skip("longdouble is no longer than double here")
+    below = 1 - np.longdouble(2) ** -60
+    error = ulp_errors(np.array([1.0]), np.array([below]), np.float64)[0]
+    assert error == pytest.approx(2**-60 / 2**-53)
+
+
+def test_a_wrong_result_is_found():
+    exact = numpy_vector.bind(lookup("relu"), "value", np.float64, "fast")
     wrong = {np.float32(2): np.float32(2.0000002), np.float32(-3): np.float32(-0.0), np.float32(4): np.float32(np.nan)}
     for at, result in wrong.items():
         x = np.array([1, at, -1], np.float32)
@@ -85,12 +137,84 @@ def test_a_wrong_result_is_found(monkeypatch):
     assert ulp_errors(np.float32([0]), np.array([np.nan]), np.float32)[0] == np.inf
 
 
+def test_a_lost_sign_is_an_error():
+    exact, near = np.array([-1e-60, 1e-60, 0.0, -1e-60]), np.array([False, False, False, True])
+    errors = sweeps.errors_of(RELU, np.zeros(4, np.float32), exact, near)
+    assert np.isinf(errors).tolist() == [True, False, False, False]
+
+
 def test_units_are_those_of_numpy():
-    x = verify.sample(np.float32, 1000)
+    x = inputs.sample(np.float32, 1000)
     x = np.abs(x[np.isfinite(x) & (np.abs(x) < 1e38)])
     np.testing.assert_array_equal(ulp_of(x.astype(np.float64), np.float32), np.spacing(x).astype(np.float64))
 
 
+# ---------------------------------------------------------------- what they find
+def named(groups) -> list:
+    return [pytest.param(group, id=f"{group[0].activation}-{group[0].key}") for group in groups]
+
+
+@pytest.mark.parametrize("group", named(formulas("float32")))
+def test_a_sample_of_float32_is_within_the_bounds(group):
+    """The whole of it takes minutes (make exhaustive)."""
+    for one, worst in zip(group, run(Sweep(group, STEP)), strict=True):
+        assert 0 <= worst.error <= outcomes.bound("ulp", one), (one, worst)
+
+
+@pytest.mark.parametrize("group", named(formulas("float64")))
+def test_a_sample_of_float64_is_within_the_bounds(group):
+    sample = strata.Sample(group, 4 * BLOCK)
+    for one, worst in zip(group, run(sample), strict=True):
+        assert 0 <= worst.error <= outcomes.bound("ulp", one), (one, worst)
+
+
+def test_mpmath_judges_alone_where_longdouble_does_not(monkeypatch):
+    entry = entry_of("sigmoid", "value", dtype="float64")
+    quick = run(strata.Sample((entry,), BLOCK))[0]
+    monkeypatch.setattr(references, "judges_float64", lambda *_: False)
+    monkeypatch.setattr(strata, "SLOW_COUNT", strata.SLOW_BLOCK * 4)
+    slow = strata.Sample((entry,), BLOCK)
+    assert slow.count < 20 * strata.SLOW_BLOCK
+    assert "mpmath judges alone" in slow.note
+    assert not Sweep((RELU,)).note
+    assert 0.5 < run(slow)[0].error <= quick.error + 0.5
+
+
+def test_any_error_of_float64_has_a_worst_input(monkeypatch):
+    """However large: in longdouble it may be a little less than the nearest double."""
+    entry = entry_of("sigmoid", "value", dtype="float64")
+    x = strata.stratum(1, 1000)
+    for wrong in (x * 3.3e287, np.full(x.size, 1e-9), np.full(x.size, np.nan)):
+        with np.errstate(all="ignore"):
+            (worst,) = strata._by_longdouble((entry,), [lambda _, wrong=wrong: wrong], x)
+        assert worst.wrong or worst.error > 1
+
+
+def test_a_wrong_bit_is_found(monkeypatch):
+    equality = bits.Equality((entry_of("sigmoid", "value"), entry_of("sigmoid", "value", backend="numpy")), RARELY)
+    same, other = run(equality)
+    assert same.error == 0
+    assert 0 < other.error < equality.count
+    assert other.got != other.reference
+
+
+def test_what_has_an_exponential_is_compared_by_bits():
+    entries = list(sweeps.entries([], [], "float32", [("fastest", "fast")]))
+    compared = {(one.entries[0].activation, one.entries[0].form) for one in bits.equalities(entries)}
+    assert {("sigmoid", "value"), ("swish", "derivative"), ("elu", "backward")} <= compared
+    assert not {name for name, _ in compared} & {"relu", "leaky_relu", "prelu"}
+
+
+def test_peers_are_swept_beside():
+    numexpr = PEERS["numexpr"]
+    if numexpr.reason():
+        pytest.skip(numexpr.reason())
+    group = tuple(sweeps.entries(["tanh"], [], "float32", [("numexpr", "fast"), ("numexpr", "accurate")]))
+    assert [one.form for one in group] == ["value"]
+    assert run(Sweep(group, RARELY))[0].error > 0.5
+
+
+# ---------------------------------------------------------------- rows
 @pytest.fixture
 def at_commit(monkeypatch):
     """``at_commit(commit, ...)``: as if the code were of this commit, on this machine."""
@@ -103,17 +227,22 @@ def at_commit(monkeypatch):
     return pretend
 
 
+def sweeps_of(*forms: str) -> list[Sweep]:
+    return [Sweep((entry_of("relu", form),), RARELY) for form in forms]
+
+
 def test_rows_are_kept_and_gone_on_from(tmp_path, capsys, at_commit):
     path, facts = tmp_path / "accuracy.jsonl", at_commit("abc")
-    todo = list(exhaustive.sweeps(["relu"], ["value", "derivative"]))
-    assert exhaustive.check(todo[:1], [FASTEST], path, patterns=SAMPLE) == 0
+    todo = sweeps_of("value", "derivative")
+    assert exhaustive.check(todo[:1], path) == 0
     first = path.read_text()
     with path.open("a") as file:
         file.write(first[: first.index("}") + 1])
-    assert exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE) == 0
+    assert "1 sweeps, about 0 minutes" in capsys.readouterr().out
+    assert exhaustive.check(todo, path) == 0
     assert path.read_text().startswith(first)
-    rows = exhaustive.read(path, facts)
-    assert [(row["form"], row["max_ulp"]) for row in rows] == [("value", 0.0), ("derivative", 0.0)]
+    rows = outcomes.of_this_code(accuracy.read(path), facts)
+    assert [(row["form"], row["error"]) for row in rows] == [("value", 0.0), ("derivative", 0.0)]
     assert "relu.derivative" in capsys.readouterr().out
 
 
@@ -124,16 +253,35 @@ def test_rows_are_kept_and_gone_on_from(tmp_path, capsys, at_commit):
 )
 def test_rows_of_other_code_or_another_level_do_not_count(tmp_path, at_commit, other):
     path = tmp_path / "accuracy.jsonl"
-    todo = list(exhaustive.sweeps(["relu"], ["value"]))
     at_commit("abc")
-    exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE)
+    exhaustive.check(sweeps_of("value"), path)
     at_commit(**{"commit": "abc"} | other)
-    exhaustive.check(todo, [FASTEST], path, patterns=SAMPLE)
+    exhaustive.check(sweeps_of("value"), path)
     assert len(path.read_text().splitlines()) == 2
 
 
+def test_a_sample_is_not_the_whole(tmp_path, at_commit):
+    path = tmp_path / "accuracy.jsonl"
+    at_commit("abc")
+    exhaustive.check(sweeps_of("value"), path)
+    exhaustive.check([Sweep((RELU,), 2 * RARELY)], path)
+    assert [row["inputs"] for row in accuracy.read(path)] == [PATTERNS // RARELY, PATTERNS // RARELY // 2]
+
+
 def test_a_miss_is_an_exit_code(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(exhaustive, "bound", lambda *_: 0.1)
-    todo = list(exhaustive.sweeps(["sigmoid"], ["value"]))
-    assert exhaustive.check(todo, [FASTEST], tmp_path / "accuracy.jsonl", patterns=SAMPLE) == 1
+    monkeypatch.setattr(outcomes, "bound", lambda *_: 0.1)
+    assert exhaustive.check([Sweep((entry_of("sigmoid", "value"),), RARELY)], tmp_path / "accuracy.jsonl") == 1
     assert "MISS" in capsys.readouterr().out
+
+
+def test_the_command_sweeps_what_is_asked_for(tmp_path, monkeypatch, capsys):
+    from kernels.verify.__main__ import main
+
+    asked = []
+    monkeypatch.setattr(exhaustive, "check", lambda todo, path: asked.extend(todo) or 0)
+    assert main(["--exhaustive", "silu", "--accuracy", "fast", "--form", "value", "--count", "1000"]) == 0
+    assert [sweep.name for sweep in asked] == ["swish value, float32", "swish.value, bits", "swish value, float64"]
+    assert asked[0].count == PATTERNS
+    asked.clear()
+    assert main(["--exhaustive", "relu", "--part", "float32", "--backend", "numpy,cython", "--form", "backward"]) == 0
+    assert {one.backend for one in asked[0].entries} == {"numpy", "cython"}

@@ -11,7 +11,7 @@ import pytest
 from kernels.backends import cython_loops, numba_cpu
 from kernels.constants import FORMATS, VECTOR_MATH
 from kernels.oracle import ulp_error
-from kernels.verify import bits_differ
+from kernels.verify.findings import bits_differ
 
 KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p)
 #: function -> (exact function, smallest and largest argument, bound in ULP)

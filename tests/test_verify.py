@@ -2,76 +2,78 @@
 
 import pytest
 
-from kernels import verify
 from kernels.activations import RECORDS
 from kernels.backends import OWN, PEERS
+from kernels.verify import checks, peers
+from kernels.verify.__main__ import main
+from kernels.verify.findings import Finding
 
 
 def cells():
     return [
         pytest.param(record.name, form, backend, id=f"{record.name}-{form}-{backend}")
         for record in RECORDS
-        for backend in verify.contestants()
+        for backend in checks.contestants()
         for form in record.forms
     ]
 
 
 @pytest.mark.parametrize(("name", "form", "backend"), cells())
 def test_backend_agrees_with_the_others_and_the_mathematics(name, form, backend):
-    findings = [case() for case in verify.cases([name], [backend], [form])]
+    findings = [case() for case in checks.cases([name], [backend], [form])]
     assert findings
     assert not [str(finding) for finding in findings if not finding.ok]
 
 
 def test_every_backend_that_runs_is_verified():
-    assert {name.partition(":")[0] for name in verify.contestants()} == {
+    assert {name.partition(":")[0] for name in checks.contestants()} == {
         name for name, backend in OWN.items() if backend.reason() is None
     }
 
 
 def test_an_error_is_a_miss_and_the_exit_code_says_so(monkeypatch, capsys):
-    wrong = verify.Finding("oracle", "relu", "value", "numpy", "float32", "fast", 1.0, 0.0, "x=1.0")
-    monkeypatch.setattr(verify, "cases", lambda *_: [lambda: wrong])
-    assert verify.main(["relu"]) == 1
+    wrong = Finding("oracle", "relu", "value", "numpy", "float32", "fast", 1.0, 0.0, "x=1.0")
+    monkeypatch.setattr(checks, "cases", lambda *_: [lambda: wrong])
+    assert main(["relu"]) == 1
     assert "MISS oracle: relu.value" in capsys.readouterr().out
 
 
 def test_clean_run_exits_with_zero(capsys):
-    assert verify.main(["relu", "--backend", "numpy", "--form", "value"]) == 0
+    assert main(["relu", "--backend", "numpy", "--form", "value"]) == 0
     assert "0 misses" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "known"), [(["nonsense"], "relu"), (["--backend", "nonsense"], "numpy")])
 def test_unknown_names_are_usage_errors(arguments, known, capsys):
     with pytest.raises(SystemExit) as stop:
-        verify.main(arguments)
+        main(arguments)
     assert stop.value.code == 2
     assert known in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- peers
-def worst(backend: str, ulp: float, wrong: int = 0) -> verify.Compared:
-    return verify.Compared("tanh", "value", "float32", backend, ulp, wrong)
+def worst(backend: str, ulp: float, wrong: int = 0) -> peers.Compared:
+    return peers.Compared("tanh", "value", "float32", backend, ulp, wrong)
 
 
 def test_where_a_peer_is_more_accurate_is_told():
     found = [worst("fastest", 1.6), worst("torch", 1.0), worst("jax", 1.2), worst("numexpr", 5e6, wrong=3)]
-    table = verify.peer_table(found)
+    table = peers.table(found)
     assert "less accurate than torch: tanh.value float32: 1.60 against 1.00" in table
     assert "than jax" not in table
     assert "5e+06!" in table
-    assert "nowhere behind" in verify.peer_table([worst("fastest", 1.0), worst("torch", 0.6)])
+    assert "nowhere behind" in peers.table([worst("fastest", 1.0), worst("torch", 0.6)])
 
 
 def test_peers_are_measured_and_no_miss(capsys):
     if PEERS["numexpr"].reason():
         pytest.skip(PEERS["numexpr"].reason())
-    assert verify.main(["relu", "--peers", "numexpr", "--form", "value"]) == 0
+    assert main(["relu", "--peers", "numexpr", "--form", "value"]) == 0
     assert "relu.value float64" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("asked", "message"), [("numpy", "no peer"), ("nonsense", "unknown backend")])
 def test_what_is_no_peer_is_a_usage_error(asked, message, capsys):
     with pytest.raises(SystemExit):
-        verify.main(["--peers", asked])
+        main(["--peers", asked])
     assert message in capsys.readouterr().err

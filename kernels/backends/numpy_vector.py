@@ -20,7 +20,7 @@ SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 #: SELU_SCALE_ALPHA as a float32 and what that rounds away: y + SELU_SCALE_ALPHA cancels.
 SELU_HIGH = float(np.float32(SELU_SCALE_ALPHA))
 SELU_LOW = SELU_SCALE_ALPHA - SELU_HIGH
-LARGEST = {np.dtype(real): float(np.finfo(real).max) for real in (np.float32, np.float64)}
+LARGEST = {np.dtype(real): np.finfo(real).max for real in (np.float32, np.float64, np.longdouble)}
 
 
 def where(condition, x, y, out=None):

@@ -185,6 +185,7 @@ def draw(folder: Path) -> int:
         from kernels.report import charts, page
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
+    from kernels.report import accuracy
     from kernels.report.findings import Findings
     from kernels.report.race import Race
 
@@ -196,7 +197,9 @@ def draw(folder: Path) -> int:
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
-    target.write_text(page.render(findings, drawn, problems, raced and Race(raced)), encoding="utf-8")
+    # What was measured here counts before what is published.
+    swept = accuracy.latest(row for place in ("sample", ".") for row in accuracy.read(folder / place / accuracy.FILE))
+    target.write_text(page.render(findings, drawn, problems, raced and Race(raced), swept), encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE
 

@@ -9,6 +9,8 @@ from string import Template
 
 from kernels.activations import Activation
 from kernels.report import rows
+from kernels.report.accuracy import DTYPES, NOTES, about
+from kernels.report.accuracy import table as errors
 from kernels.report.charts import INK, TIMES, compact, visible
 from kernels.report.findings import (
     BANDS,
@@ -39,9 +41,16 @@ BUSY = 0.1
 
 
 def render(
-    findings: Findings, charts: Mapping[str, str], problems: Sequence[str] = (), race: Race | None = None
+    findings: Findings,
+    charts: Mapping[str, str],
+    problems: Sequence[str] = (),
+    race: Race | None = None,
+    swept: Sequence[Row] = (),
 ) -> str:
-    """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries."""
+    """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries.
+
+    ``swept`` are the outcomes of ``kernels.verify --exhaustive``.
+    """
     template = Template(resources.files("kernels.report").joinpath("page.html").read_text(encoding="utf-8"))
     parts: dict[str, Callable[[Findings], str]] = {
         "answer": answer,
@@ -57,6 +66,7 @@ def render(
     }
     filled = {name: part(findings) for name, part in parts.items()}
     filled["peers"] = peers(race)
+    filled["all_inputs"] = all_inputs(swept)
     filled["crossover"] = figure(charts, "crossover", "wide")
     filled["activations"] = "\n".join(activation(findings, record, charts) for record in findings.activations)
     filled["skipped"] = skipped(findings, problems)
@@ -335,6 +345,20 @@ def accuracy(findings: Findings) -> str:
             [escape(what), *(DASH if f is None else "wrong" if f == float("inf") else f"{f:.2f}" for f in found)]
         )
     return table(["function", *(dotted(findings, name) for name in names)], body)
+
+
+def all_inputs(swept: Sequence[Row]) -> str:
+    """The largest errors over all inputs, other libraries beside."""
+    if not swept:
+        return paragraph("Not measured. To measure it: <code>python -m kernels.verify --exhaustive</code>.")
+    parts = [paragraph(escape(NOTES.replace("`", "")), "soft")]
+    for dtype in DTYPES:
+        found = errors(swept, dtype)
+        if found:
+            body = [list(map(escape, line)) for line in found.body]
+            parts += [f"<h4>{dtype}</h4>", table(list(map(escape, found.head)), body)]
+    facts = "".join(f"<li>{escape(line)}</li>" for line in about(swept))
+    return "\n".join([*parts, f"<ul>{facts}</ul>"])
 
 
 def compilation(findings: Findings) -> str:

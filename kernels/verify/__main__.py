@@ -1,0 +1,148 @@
+"""``python -m kernels.verify`` holds every backend to the others and to the mathematics."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kernels.activations import lookup
+from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable, available
+from kernels.verify import COUNT, PARTS, checks, peers
+from kernels.verify.findings import matrix
+
+#: Where the rows are that the documentation shows.
+PUBLISHED = Path("reports/sample")
+
+
+def print_left_out(backends: Mapping[str, Backend]) -> None:
+    for name, backend in backends.items():
+        if backend.reason() is not None:
+            print(f"left out: {name}: {backend.reason()}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kernels.verify", description=__doc__.replace("``", ""))
+    parser.add_argument("names", nargs="*", help="activations (default: all)")
+    parser.add_argument(
+        "--backend",
+        action="extend",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="backends or variants (repeatable; default: all)",
+    )
+    parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
+    parser.add_argument(
+        "--peers",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="A,B",
+        help="measure these libraries and kernels.fastest side by side instead; all: those installed",
+    )
+    parser.add_argument(
+        "--exhaustive",
+        action="store_true",
+        help="all 2^32 float32 inputs, the bits of every backend over them, and 10^8 float64 inputs, of "
+        "kernels.fastest, kernels.accurate and NumPy, or of the backends that are named; --peers beside them",
+    )
+    parser.add_argument("--part", action="append", choices=PARTS, default=[], help="with --exhaustive: this part only")
+    parser.add_argument(
+        "--accuracy", action="append", choices=ACCURACIES, default=[], help="with --exhaustive: one class only"
+    )
+    parser.add_argument(
+        "--count", type=int, default=COUNT, help="with --exhaustive: inputs of float64 a formula (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("reports/accuracy.jsonl"),
+        help="rows of --exhaustive (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="put those rows among the published ones in reports/sample, and write their page, accuracy.md",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        for name in chosen.names:
+            lookup(name)
+        for backend in chosen.backend:
+            available(backend)
+        others = peers.by_name(chosen.peers)
+    except (KeyError, BackendUnavailable) as error:
+        parser.error(error.args[0])
+    try:
+        import mpmath  # noqa: F401
+        import rich  # noqa: F401
+    except ImportError:
+        print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
+        return 2
+    if chosen.table and not chosen.exhaustive:
+        return _publish(chosen)
+    if chosen.exhaustive:
+        return _check_exhaustively(chosen, others, parser)
+    if others:
+        return _compare(others, chosen)
+    return _check(chosen)
+
+
+def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    from kernels.verify import bits, exhaustive
+
+    contestants = [
+        (backend, accuracy)
+        for backend in [*(chosen.backend or ["fastest", "numpy"]), *others]
+        for accuracy in chosen.accuracy or ACCURACIES
+    ]
+    compared = [name for name in bits.compared() if name in chosen.backend or not chosen.backend]
+    parts = chosen.part or PARTS
+    scope = exhaustive.Scope(tuple(contestants), tuple(compared), chosen.names, chosen.form, parts, chosen.count)
+    todo = exhaustive.sweeps(scope)
+    if not todo:
+        parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
+    code = exhaustive.check(todo, chosen.results)
+    if chosen.table:
+        _publish(chosen)
+    return code
+
+
+def _publish(chosen: argparse.Namespace) -> int:
+    from kernels.verify import outcomes
+
+    print("\n".join(outcomes.publish(chosen.results, PUBLISHED)))
+    return 0
+
+
+def _compare(others: Sequence[str], chosen: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    print_left_out(PEERS)
+    todo = list(peers.comparisons(others, chosen.names, chosen.form))
+    print(peers.table([one() for one in track(todo, description="comparing", transient=True)]))
+    return 0
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from rich.progress import track
+
+    print_left_out(OWN)
+    todo = list(checks.cases(chosen.names, chosen.backend, chosen.form))
+    findings = [case() for case in track(todo, description="verifying", transient=True)]
+    print(matrix(findings))
+    misses = [f for f in findings if not f.ok]
+    for miss in misses:
+        print(miss)
+    print(f"\n{len(findings)} checks, {len(misses)} misses")
+    return 1 if misses else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Compiled backends and levels give the same bits: any inputs, threads, offsets and lengths."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.verify import bits
+from kernels.verify.checks import rows_or_elements
+from kernels.verify.inputs import UNSIGNED, evaluate, possible_outputs, quiet, reference_backend, sample
+
+COMPARED = bits.compared()
+#: Inputs a function and form, at 2 threads and at 1; what has no fma instruction takes 30 times as long.
+MANY, FEWER = 10**7, 10**6
+WITHOUT_FMA = "cython:x86-64-v2"
+#: Whose Jacobians have as many entries.
+JACOBIAN_ROWS = (MANY // 10_000, 100)
+LENGTHS, OFFSETS = range(1, 68), range(16)
+
+pytestmark = pytest.mark.skipif(not COMPARED, reason="one compiled backend at most, of one level")
+
+
+@pytest.fixture(autouse=True)
+def _restored_threads():
+    before = kernels.get_num_threads()
+    yield
+    kernels.set_num_threads(before)
+
+
+@pytest.fixture(params=[("float32", "fast"), ("float32", "accurate"), ("float64", "fast")], ids="-".join)
+def arithmetic(request) -> tuple[type, str]:
+    """(dtype, class): float64 has one class."""
+    dtype, accuracy = request.param
+    return np.dtype(dtype).type, accuracy
+
+
+@functools.cache
+def anything(dtype: type, seed: int) -> np.ndarray:
+    """Random bit patterns, ordinary numbers, subnormals, special values and neighbours of landmarks, shuffled."""
+    rng = np.random.default_rng(seed)
+    unsigned = UNSIGNED[dtype]
+    patterns = rng.integers(0, np.iinfo(unsigned).max, MANY // 2, dtype=unsigned, endpoint=True).view(dtype)
+    subnormal = rng.integers(0, 1 << np.finfo(dtype).nmant, MANY // 100, dtype=unsigned).view(dtype)
+    special = sample(dtype, MANY // 1000, seed)
+    normal = rng.standard_normal(MANY - patterns.size - 2 * subnormal.size - special.size, np.float32) * np.float32(20)
+    return rng.permutation(np.concatenate([quiet(patterns), subnormal, -subnormal, special, normal.astype(dtype)]))
+
+
+def arrays(record, form: str, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """(x or y, g)"""
+    if form == "jacobian":
+        x = rows_or_elements(record, dtype, MANY)[0].reshape(-1)[: np.prod(JACOBIAN_ROWS)].reshape(JACOBIAN_ROWS)
+        return x, x
+    if not record.elementwise:
+        x, g = rows_or_elements(record, dtype, MANY)
+        return (evaluate(record, "value", reference_backend(), "fast", x, g) if form.endswith("output") else x), g
+    x, g = anything(dtype, 0), anything(dtype, 1)
+    x = possible_outputs(record, x) if form.endswith("output") else x
+    return x, g[: x.size]
+
+
+def assert_same_bits(got, expected, case: str) -> None:
+    """Any NaN equals any NaN."""
+    pairs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
+    for one, other in pairs:
+        one, other = np.ravel(one), np.ravel(other)
+        unsigned = UNSIGNED[one.dtype.type]
+        different = np.flatnonzero(one.view(unsigned) != other.view(unsigned))
+        different = different[~(np.isnan(one[different]) & np.isnan(other[different]))]
+        assert not different.size, (
+            f"{case}: {different.size} differ, first {one[different[0]]!r}, {other[different[0]]!r}"
+        )
+
+
+def first(results, count: int | None):
+    return tuple(one[:count] for one in results) if isinstance(results, tuple) else results[:count]
+
+
+def test_ten_million_inputs(record, form, arithmetic):
+    dtype, accuracy = arithmetic
+    x, g = arrays(record, form, dtype)
+    kernels.set_num_threads(1)
+    expected = evaluate(record, form, reference_backend(), accuracy, x, g)
+    for backend, threads in itertools.product([reference_backend(), *COMPARED], (2, 1)):
+        kernels.set_num_threads(threads)
+        if backend == WITHOUT_FMA and threads == 1 and form != "backward_parameters":
+            got = evaluate(record, form, backend, accuracy, x[:FEWER], g[:FEWER])
+            assert_same_bits(got, first(expected, len(x[:FEWER])), f"{backend} with 1 thread")
+        else:
+            got = evaluate(record, form, backend, accuracy, x, g)
+            assert_same_bits(got, expected, f"{backend} with {threads} threads")
+
+
+def test_every_offset_and_length(record, form, arithmetic):
+    """A vector's body, its tail and its alignment are no part of the result."""
+    dtype, accuracy = arithmetic
+    data = (np.random.default_rng(2).standard_normal((2, OFFSETS[-1] + LENGTHS[-1])) * 5).astype(dtype)
+    data[0, ::7], data[0, 3::11] = 0, -np.inf if record.elementwise else -30
+    windows = [data[:, offset : offset + n] for n in LENGTHS for offset in OFFSETS]
+
+    def results(backend: str, pairs) -> np.ndarray:
+        found = [evaluate(record, form, backend, accuracy, x, g) for x, g in pairs]
+        return np.concatenate([np.ravel(one) for one in found])
+
+    expected = results(reference_backend(), [window.copy() for window in windows])
+    for backend in [reference_backend(), *COMPARED]:
+        assert_same_bits(results(backend, windows), expected, backend)
+
+
+def test_all_levels_and_compilers_are_compared():
+    compiled = {name for name, backend in kernels.BACKENDS.items() if backend.compiled and backend.reason() is None}
+    assert {name.partition(":")[0] for name in [reference_backend(), *COMPARED]} == compiled - {"cuda"}
+    levels = kernels.BACKENDS["cython"].variants() if "cython" in compiled else ()
+    assert {f"cython:{level}" for level in levels} <= set(COMPARED)
+
+
+@pytest.mark.parametrize("wrong", [np.nextafter(np.float32(1), 2), -0.0, np.nan], ids=str)
+def test_one_bit_is_a_difference(wrong):
+    right = np.array([1, 0, np.nan], np.float32)
+    got = np.where([wrong > 0, wrong == 0, False], np.float32(wrong), right).astype(np.float32)
+    got[0] = got[0] if wrong == wrong else np.nan
+    assert_same_bits(right, right.copy(), "the same")
+    assert_same_bits(np.array([-np.nan], np.float32), np.array([np.nan], np.float32), "any NaN")
+    with pytest.raises(AssertionError, match="1 differ"):
+        assert_same_bits(got, right, "different")
