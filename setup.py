@@ -24,12 +24,14 @@ from kernels.native.levels import levels_here  # noqa: E402
 NATIVE = Path("kernels/native")
 REPORT = NATIVE / "build_report.json"
 #: Explicit fma only, and nothing in the way of vectorisation: no errno, no traps, no loop turned into a call of memcpy,
-#: no short loop over the lanes peeled before it is vectorised. None of these changes a result's bits.
+#: no short loop over the lanes peeled before it is vectorised, no path split by a condition (halves would repeat what
+#: they share). None of these changes a result's bits.
 LOOP_FLAGS = [
     "-O3",
     "-ffp-contract=off",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-fno-thread-jumps",
     "-fno-tree-loop-distribute-patterns",
     "--param=max-completely-peel-times=8",
     "-Werror=double-promotion",

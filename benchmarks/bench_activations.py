@@ -1,11 +1,11 @@
-"""asv: time of every activation by form, backend, dtype and size; peak memory; import time."""
+"""asv: time of activations by form, backend, dtype and size; peak memory; import time."""
 
 from __future__ import annotations
 
-from kernels.activations import RECORDS, Activation
+from kernels.activations import Activation
 from kernels.backends import BACKENDS
 
-from .cases import CLASSES, CONTESTANTS, DTYPES, SIZES, Case, forms, left_out, prepare, seconds_per_call
+from .cases import ACTIVATIONS, CLASSES, CONTESTANTS, DTYPES, SIZES, Case, forms, left_out, prepare, seconds_per_call
 
 AXES = ("form", "backend", "dtype", "accuracy", "n")
 #: Size at which memory is measured.
@@ -64,7 +64,7 @@ def benchmark_of(record: Activation):
     return time_activation
 
 
-for _record in RECORDS:
+for _record in ACTIVATIONS:
     globals()[f"time_{_record.name}"] = benchmark_of(_record)
 
 
@@ -81,8 +81,8 @@ def peakmem_value(activation, backend):
 peakmem_value.setup = setup_memory
 peakmem_value.param_names = ("activation", "backend")
 peakmem_value.params = (
-    tuple(record.name for record in RECORDS),
-    tuple(b for b in CONTESTANTS if left_out(Case(RECORDS[0].name, "value", "float32", LARGEST, b)) is None),
+    tuple(record.name for record in ACTIVATIONS),
+    tuple(b for b in CONTESTANTS if left_out(Case(ACTIVATIONS[0].name, "value", "float32", LARGEST, b)) is None),
 )
 peakmem_value.version = "1"
 

@@ -363,6 +363,66 @@ _RECORDS = (
         derivative_roots=(-1.2784645427610738,),
     ),
     Activation(
+        name="softplus",
+        formula="log(1 + e^(beta x)) / beta, without a threshold",
+        derivative_formula="s(bx), s = sigmoid, b = beta",
+        range=(0.0, INF),
+        reference="Dugas, Bengio, Belisle, Nadeau and Garcia, "
+        "Incorporating Second-Order Functional Knowledge for Better Option Pricing, NIPS 2000",
+        parameters=(Parameter("beta", 1.0, 1.0, "steepness, not 0; the larger, the nearer to relu"),),
+        special=(
+            Special(-INF, 0.0, 0.0),
+            Special(-0.0, math.log(2.0), 0.5),
+            Special(0.0, math.log(2.0), 0.5),
+            Special(INF, INF, 1.0),
+        ),
+        from_output=True,
+        ulp={
+            "value": Bounds(1.7, 2.0, 4.5, 2.5, 2.5),
+            "derivative": Bounds(2.5, 2.0, 4.5, 2.5, 2.5),
+            "derivative_from_output": Bounds(1.5, 1.5, 4.5, 2.0, 2.0),
+        },
+        flops=(50, 25),
+    ),
+    Activation(
+        name="logsigmoid",
+        formula="log(1 / (1 + e^-x)) = min(x, 0) - log(1 + e^-|x|)",
+        derivative_formula="1 / (1 + e^x)",
+        range=(-INF, 0.0),
+        reference="Mnih and Hinton, A Scalable Hierarchical Distributed Language Model, NIPS 2008",
+        aliases=("log_sigmoid",),
+        special=(
+            Special(-INF, -INF, 1.0),
+            Special(-0.0, -math.log(2.0), 0.5),
+            Special(0.0, -math.log(2.0), 0.5),
+            Special(INF, -0.0, 0.0),
+        ),
+        ulp={
+            "value": Bounds(2.5, 2.0, 4.5, 2.5, 2.5),
+            "derivative": Bounds(2.5, 2.0, 4.5, 2.5, 2.5),
+        },
+        flops=(45, 20),
+    ),
+    Activation(
+        name="gelu",
+        formula="x Phi(x) = x erfc(-x / sqrt(2)) / 2",
+        derivative_formula="Phi(x) + x phi(x), the normal distribution and density",
+        range=(-0.16997120747990366, INF),
+        reference="Hendrycks and Gimpel, Gaussian Error Linear Units, 2016",
+        special=(
+            Special(-INF, -0.0, -0.0),
+            Special(-0.0, -0.0, 0.5),
+            Special(0.0, 0.0, 0.5),
+            Special(INF, INF, 1.0),
+        ),
+        ulp={
+            "value": Bounds(2.4, 2.2, 8.0, 6.0, 800.0),
+            "derivative": Bounds(3.0, 3.0, 8.0, 6.0, 800.0, absolute=1.0),
+        },
+        flops=(60, 60),
+        derivative_roots=(-0.7517915246935645,),
+    ),
+    Activation(
         name="softmax",
         formula="e^(x - max x) / sum of e^(x - max x) over the row",
         derivative_formula="y (g - sum(g y)), the product with the Jacobian diag(y) - y y^T",
@@ -394,6 +454,11 @@ ACTIVATIONS: Mapping[str, Activation] = _by_name(_RECORDS)
 
 #: the records, each once
 RECORDS = _RECORDS
+
+#: What benchmarks and reports measure unless asked for more: a set that a default run has time for.
+MEASURED = tuple(
+    ACTIVATIONS[name] for name in ("relu", "leaky_relu", "prelu", "elu", "selu", "sigmoid", "tanh", "swish", "softmax")
+)
 
 
 def lookup(name: str) -> Activation:

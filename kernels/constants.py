@@ -11,6 +11,8 @@ from kernels import coefficients
 
 _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934
+#: 1 / sqrt(2 pi)
+_DENSITY = 0.3989422804014327
 
 #: Sums over a row use this many float64 accumulators (element i goes to lane i % LANES), then a halving tree over the
 #: lanes, so that every level, thread count and device adds in the same order.
@@ -60,6 +62,10 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     return {
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
+        "TAIL": table["tail"],
+        "TAIL_SCALE": table["tail_scale"],
+        "TAIL_MIDDLE": table["tail_middle"],
+        "TAIL_END": table["tail_end"],
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
@@ -81,8 +87,16 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,
+        # log(1 + x) is x up to here.
+        "LOG1P_LINEAR": 2.0 ** (-55 if name == "float64" else -36 if wide else -26),
         # 1 + x is halved from here on.
         "SQRT2_LESS_1": _to_float32(2**0.5 - 1),
+        # The tail's factor is written as a rest and this up to w = TAIL_FAR, and as a rest and 1/2 from there on: the
+        # smaller the rest, the less of its rounding is left.
+        "TAIL_NEAR": 0.5 if wide else 1.0,
+        "TAIL_FAR": _to_float32(0.4),
+        # The normal density at 0.
+        "DENSITY": _DENSITY if double else _to_float32(_DENSITY),
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

@@ -1,14 +1,19 @@
 """Fit the polynomials of the vector math: ``python -m kernels.fit`` prints ``coefficients.py``.
 
-e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2, and log(1 + f) = 2 atanh(s) = 2 s + s z p(z) with z = s^2 and s = f / (2 + f),
-for 1 + f from 1/sqrt(2) to sqrt(2). The coefficients of q and p are rounded to the target format, one at a time, lowest
-first, and those that remain are fitted anew each time, so that they absorb the rounding of those before. Each fit is a
-weighted least-squares fit on Chebyshev nodes in 200-bit arithmetic, which comes within a few per cent of the minimax
-error. The weight makes it the error relative to e^r or to 2 s.
+- e^r = 1 + r + r^2 q(r) on |r| <= ln(2)/2;
+- log(1 + f) = 2 atanh(s) = 2 s + s z p(z) with z = s^2 and s = f / (2 + f), for 1 + f from 1/sqrt(2) to sqrt(2);
+- a erfc(a / sqrt(2)) / 2 = e^(-a^2/2) w (1/2 + t(w - middle)) with w = a / (a + scale), for a from 0 to an end where
+  that is 0: w takes a half-line to an interval on which one polynomial is enough.
+
+The coefficients of q, p and t are rounded to the target format, one at a time, lowest first, and those that remain are
+fitted anew each time, so that they absorb the rounding of those before. Each fit is a weighted least-squares fit on
+Chebyshev nodes in 200-bit arithmetic, which comes within a few per cent of the minimax error. The weight makes it the
+error relative to e^r, to 2 s or to 1/2 + t.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,8 +22,27 @@ import numpy as np
 
 NODES = 120
 
-#: format -> (numpy type, number of coefficients of q and of p, bits of ln 2's high part)
-FORMATS = {"float32": (np.float32, 5, 3, 15), "float64": (np.float64, 10, 7, 40), "wide": (np.float64, 6, 4, 53)}
+#: The tail again, as a Chebyshev series on the whole half-line: an independent approximation, for the NumPy text.
+SERIES_SCALE, SERIES_TERMS = 4.0, 26
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format's type, the number of coefficients of q, p and t, bits of ln 2's high part, and where t is fitted."""
+
+    dtype: type
+    counts: tuple[int, int, int]
+    ln2_bits: int
+    tail_scale: float
+    tail_middle: float
+    tail_end: float
+
+
+FORMATS = {
+    "float32": Format(np.float32, (5, 3, 11), 15, 2.3125, 0.0, 16.0),
+    "float64": Format(np.float64, (10, 7, 24), 40, 3.0, 0.25, 40.0),
+    "wide": Format(np.float64, (6, 4, 13), 53, 4.0, 0.25, 16.0),
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +67,22 @@ def log1p_quotient(z: mpmath.mpf) -> mpmath.mpf:
     return mpmath.fsum(2 * z**k / (2 * k + 3) for k in range(60))
 
 
-def targets() -> dict[str, Target]:
+def tail_rest(w: mpmath.mpf, scale: float) -> mpmath.mpf:
+    """erfc(a / sqrt(2)) e^(a^2/2) (a + scale) / 2 - 1/2 at w = a / (a + scale)."""
+    a = scale * w / (1 - w)
+    return (mpmath.erfc(a / mpmath.sqrt(2)) * mpmath.exp(a**2 / 2) * (a + scale) - 1) / 2
+
+
+def targets(form: Format) -> dict[str, Target]:
     """Name -> what to fit; the intervals are a little wider than the reductions leave them."""
     half = mpmath.log(2) / 2 * mpmath.mpf("1.0005")
     largest = (mpmath.tanh(half / 2)) ** 2
+    scale, middle, end = map(mpmath.mpf, (form.tail_scale, form.tail_middle, form.tail_end))
+    tail = functools.cache(lambda v: tail_rest(v + middle, scale))
     return {
         "exp": Target(exp_quotient, lambda r: r**2 / mpmath.exp(r), -half, half),
         "log1p": Target(log1p_quotient, lambda z: z / 2, mpmath.mpf(0), largest),
+        "tail": Target(tail, lambda v: 1 / (tail(v) + 0.5), -middle, end / (end + scale) - middle),
     }
 
 
@@ -99,16 +132,30 @@ def split_ln2(dtype: type, bits: int) -> tuple[float, float]:
     return float(high), rounded(mpmath.log(2) - high, dtype)
 
 
+def series(count: int) -> list[float]:
+    """Chebyshev coefficients of tail_rest + 1/2 in q = 2 w - 1, for the NumPy text."""
+    nodes = [mpmath.pi * (2 * j + 1) / (2 * NODES) for j in range(NODES)]
+    values = [tail_rest((1 + mpmath.cos(theta)) / 2, mpmath.mpf(SERIES_SCALE)) + 0.5 for theta in nodes]
+    sums = [
+        mpmath.fsum(v * mpmath.cos(k * theta) for v, theta in zip(values, nodes, strict=True)) for k in range(count)
+    ]
+    return [rounded(s * (2 if k else 1) / NODES, np.float64) for k, s in enumerate(sums)]
+
+
 def main() -> None:
     mpmath.mp.prec = 200
     print('"""Coefficients of the vector math, written by ``python -m kernels.fit``."""\n')
-    for name, (dtype, *counts, bits) in FORMATS.items():
-        high, low = split_ln2(dtype, bits)
+    for name, form in FORMATS.items():
+        dtype = form.dtype
+        high, low = split_ln2(dtype, form.ln2_bits)
         print(f"{name.upper()} = {{")
         print(f'    "log2e": {rounded(1 / mpmath.log(2), dtype)!r},')
         print(f'    "ln2_high": {high!r},')
         print(f'    "ln2_low": {low!r},')
-        for (key, target), count in zip(targets().items(), counts, strict=True):
+        print(f'    "tail_scale": {form.tail_scale!r},')
+        print(f'    "tail_middle": {form.tail_middle!r},')
+        print(f'    "tail_end": {form.tail_end!r},')
+        for (key, target), count in zip(targets(form).items(), form.counts, strict=True):
             found = coefficients(target, dtype, count)
             error = mpmath.log(weighted_error(target, found), 2)
             print(f"    # relative error 2^{float(error):.1f} before rounding")
@@ -117,6 +164,8 @@ def main() -> None:
                 print(f"        {c!r},")
             print("    ),")
         print("}\n")
+    print(f"SERIES_SCALE = {SERIES_SCALE!r}")
+    print("SERIES = (", *(f"    {c!r}," for c in series(SERIES_TERMS)), ")", sep="\n")
 
 
 if __name__ == "__main__":

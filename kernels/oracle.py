@@ -203,6 +203,51 @@ def swish_parameter_derivative(x, beta):
     return _product(x * x, sigmoid_derivative(_product(beta, x)))
 
 
+# ---------------------------------------------------------------- softplus, logsigmoid
+@_formula
+def softplus(x, beta):
+    t = _product(beta, x)
+    return x if t == mp.inf else mp.log1p(mp.exp(t)) / beta
+
+
+@_formula
+def softplus_derivative(x, beta):
+    return sigmoid(_product(beta, x))
+
+
+@_formula
+def softplus_derivative_from_output(y, beta):
+    return -mp.expm1(-_product(beta, y))
+
+
+@_formula
+def logsigmoid(x):
+    return -softplus(-x, 1)
+
+
+@_formula
+def logsigmoid_derivative(x):
+    return sigmoid(-x)
+
+
+# ---------------------------------------------------------------- gelu
+@_formula
+def gelu(x):
+    return _product(x, _normal_distribution(x))
+
+
+@_formula
+def gelu_derivative(x):
+    density = mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
+    return _normal_distribution(x) + _product(x, density)
+
+
+def _normal_distribution(x):
+    if abs(x) > 2**64:  # mpmath's erfc ends here
+        return mp.mpf(x > 0)
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
 # ---------------------------------------------------------------- softmax
 def softmax(row: Sequence[float]) -> list[mpmath.mpf]:
     """As the frameworks, all NaN where an entry is NaN or +inf, or where all are -inf."""

@@ -113,6 +113,39 @@ def log1p(x):
     return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
+def tail_rest(v, first):
+    """e^(a^2/2) erfc(a / sqrt(2)) (a + TAIL_SCALE) / 2 less ``first``; v + TAIL_MIDDLE is a / (a + TAIL_SCALE)."""
+    if DOUBLE:
+        q = fma(TAIL[23], v, TAIL[22])
+        q = fma(q, v, TAIL[21])
+        q = fma(q, v, TAIL[20])
+        q = fma(q, v, TAIL[19])
+        q = fma(q, v, TAIL[18])
+        q = fma(q, v, TAIL[17])
+        q = fma(q, v, TAIL[16])
+        q = fma(q, v, TAIL[15])
+        q = fma(q, v, TAIL[14])
+        q = fma(q, v, TAIL[13])
+        q = fma(q, v, TAIL[12])
+        q = fma(q, v, TAIL[11])
+        q = fma(q, v, TAIL[10])
+    elif WIDE:
+        q = fma(TAIL[12], v, TAIL[11])
+        q = fma(q, v, TAIL[10])
+    else:
+        q = TAIL[10]
+    q = fma(q, v, TAIL[9])
+    q = fma(q, v, TAIL[8])
+    q = fma(q, v, TAIL[7])
+    q = fma(q, v, TAIL[6])
+    q = fma(q, v, TAIL[5])
+    q = fma(q, v, TAIL[4])
+    q = fma(q, v, TAIL[3])
+    q = fma(q, v, TAIL[2])
+    q = fma(q, v, TAIL[1])
+    return fma(q, v, first)
+
+
 def clamp(x, bound):
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x
@@ -289,6 +322,72 @@ def swish_parameter_derivative(x, beta):
     scaled = scaled_exp_of_product(-abs(beta), y)
     e = scaled * DOWN
     return (scaled * y * y / fma(e, e + real(2), real(1))) * DOWN
+
+
+# ---------------------------------------------------------------- softplus, logsigmoid
+def softplus(x, beta):
+    """log(1 + e^t) / beta, t = beta x: from a scaled e where that is all there is to the logarithm."""
+    limit, a, b = vanishing_point(beta), abs(x), abs(beta)
+    y = limit if a > limit else a
+    scaled = scaled_exp_of_product(-b, y)
+    e = scaled * DOWN
+    small = e < LOG1P_LINEAR
+    quotient = (scaled if small else log1p(e)) / beta
+    open_ = x if beta * x > real(0) else real(0)
+    return fma(quotient, DOWN if small else real(1), open_)
+
+
+def softplus_derivative(x, beta):
+    limit, a = vanishing_point(beta), abs(x)
+    y = limit if a > limit else a
+    e = scaled_exp_of_product(-abs(beta), y) * DOWN
+    return (e if beta * x < real(0) else real(1)) / (real(1) + e)
+
+
+def softplus_derivative_from_output(y, beta):
+    return real(0) - expm1_nonpositive(-(beta * y))
+
+
+def logsigmoid(x):
+    outer = x if x < real(0) else real(-0.0)
+    return outer - log1p(exp_nonpositive(-abs(x)))
+
+
+def logsigmoid_derivative(x):
+    return sigmoid(-x)
+
+
+# ---------------------------------------------------------------- gelu
+# Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+def gelu(x):
+    """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
+    a = abs(x)
+    a = TAIL_END if a > TAIL_END else a
+    half = real(-0.5) * a
+    w = a / (a + TAIL_SCALE)
+    far = w > TAIL_FAR
+    first = real(0.5) if far else TAIL_NEAR
+    rest = tail_rest(w - TAIL_MIDDLE, TAIL[0] if far else TAIL[0] - (TAIL_NEAR - real(0.5)))
+    z = fma(a * half, LOG2E, SHIFT_UP)
+    m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP))
+    u = w * power_of_two(z)
+    scaled = fma(u, fma(m, first + rest, rest), first * u)
+    return fma(-scaled, DOWN, x if x >= real(0) else real(-0.0))
+
+
+def gelu_derivative(x):
+    """1 where x > 0, less Phi(-a) - a phi(a) = e^(-a^2/2) (t (first + rest) - a / sqrt(2 pi)), a = |x|."""
+    a = abs(x)
+    a = TAIL_END if a > TAIL_END else a
+    half = real(-0.5) * a
+    t = real(1) / (a + TAIL_SCALE)
+    rest = tail_rest(fma(a, t, -TAIL_MIDDLE), TAIL[0] - (TAIL_NEAR - real(0.5)))
+    slope = fma(-DENSITY, a, fma(t, rest, TAIL_NEAR * t))
+    z = fma(a * half, LOG2E, SHIFT_UP)
+    m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP))
+    s = slope * power_of_two(z)
+    s = s if x < real(0) else -s
+    return fma(fma(s, m, s), DOWN, real(-0.0) if x < real(0) else real(1))
 
 
 # ---------------------------------------------------------------- softmax

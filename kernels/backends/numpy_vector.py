@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebval
 
+from kernels import coefficients
 from kernels.activations import Activation
 from kernels.backends import texts
 
@@ -20,6 +22,7 @@ SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 #: SELU_SCALE_ALPHA as a float32 and what that rounds away: y + SELU_SCALE_ALPHA cancels.
 SELU_HIGH = float(np.float32(SELU_SCALE_ALPHA))
 SELU_LOW = SELU_SCALE_ALPHA - SELU_HIGH
+SQRT_TWO_PI = float(np.sqrt(2 * np.pi))
 LARGEST = {np.dtype(real): np.finfo(real).max for real in (np.float32, np.float64, np.longdouble)}
 
 
@@ -151,6 +154,53 @@ def swish_parameter_derivative(x, beta, out=None):
     x = finite(x)
     h = np.exp(-0.5 * np.abs(beta * x))
     return np.square(x * h / (1 + h * h), out=out)
+
+
+# ---------------------------------------------------------------- softplus, logsigmoid
+def softplus(x, beta, out=None):
+    t = beta * x
+    return np.add(np.where(t > 0, x, 0), np.log1p(np.exp(-np.abs(t))) / beta, out=out)
+
+
+def softplus_derivative(x, beta, out=None):
+    return sigmoid(beta * x, out=out)
+
+
+def softplus_derivative_from_output(y, beta, out=None):
+    return np.negative(np.expm1(-beta * y), out=out)
+
+
+def logsigmoid(x, out=None):
+    return np.subtract(np.minimum(x, 0), np.log1p(np.exp(-np.abs(x))), out=out)
+
+
+def logsigmoid_derivative(x, out=None):
+    return sigmoid(-x, out=out)
+
+
+# ---------------------------------------------------------------- gelu
+# NumPy has no erfc, and a loop around math.erfc would be thirty times slower than a Chebyshev series.
+def mills_ratio(a):
+    """Phi(-a) / e^(-a^2/2) for a >= 0."""
+    scale = coefficients.SERIES_SCALE
+    return chebval((a - scale) / (a + scale), np.asarray(coefficients.SERIES, a.dtype)) / (a + scale)
+
+
+def half_square_exponential(a):
+    """e^(-a^2/2); the square of ``near`` is exact, for exp would multiply its rounding."""
+    near = np.rint(16 * a) / 16
+    return np.exp(-0.5 * near * near) * np.exp(-0.5 * (a - near) * (a + near))
+
+
+def gelu(x, out=None):
+    a = np.minimum(np.abs(x), 64)
+    return np.subtract(np.maximum(x, 0), a * mills_ratio(a) * half_square_exponential(a), out=out)
+
+
+def gelu_derivative(x, out=None):
+    a = np.minimum(np.abs(x), 64)
+    falling = (mills_ratio(a) - a / SQRT_TWO_PI) * half_square_exponential(a)
+    return where(x < 0, falling, 1 - falling, out=out)
 
 
 # ---------------------------------------------------------------- softmax

@@ -121,6 +121,30 @@ def sigmoid_derivative(x):
     return e / (1.0 + e) ** 2
 
 
+# ---------------------------------------------------------------- softplus, logsigmoid
+def softplus(x, beta):
+    if beta == 0.0:
+        return math.copysign(math.inf, beta)
+    t = beta * x
+    if t > 0.0:
+        return x + math.log1p(math.exp(-t)) / beta
+    return math.log1p(math.exp(t)) / beta
+
+
+def softplus_derivative(x, beta):
+    return sigmoid(beta * x)
+
+
+def logsigmoid(x):
+    if x < 0.0:
+        return x - math.log1p(math.exp(x))
+    return -math.log1p(math.exp(-x))
+
+
+def logsigmoid_derivative(x):
+    return sigmoid(-x)
+
+
 # ---------------------------------------------------------------- swish
 # Below -700 e^t nears the subnormal numbers and loses bits that x would bring back: multiply by its root twice.
 def swish(x, beta):

@@ -107,6 +107,40 @@ cdef inline real log1p(real x) noexcept nogil:
     return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
+cdef inline real tail_rest(real v, real first) noexcept nogil:
+    """e^(a^2/2) erfc(a / sqrt(2)) (a + TAIL_SCALE) / 2 less ``first``; v + TAIL_MIDDLE is a / (a + TAIL_SCALE)."""
+    cdef real q
+    if real is double:
+        q = fma(TAIL_23(v), v, TAIL_22(v))
+        q = fma(q, v, TAIL_21(v))
+        q = fma(q, v, TAIL_20(v))
+        q = fma(q, v, TAIL_19(v))
+        q = fma(q, v, TAIL_18(v))
+        q = fma(q, v, TAIL_17(v))
+        q = fma(q, v, TAIL_16(v))
+        q = fma(q, v, TAIL_15(v))
+        q = fma(q, v, TAIL_14(v))
+        q = fma(q, v, TAIL_13(v))
+        q = fma(q, v, TAIL_12(v))
+        q = fma(q, v, TAIL_11(v))
+        q = fma(q, v, TAIL_10(v))
+    elif real is wide:
+        q = fma(TAIL_12(v), v, TAIL_11(v))
+        q = fma(q, v, TAIL_10(v))
+    else:
+        q = TAIL_10(v)
+    q = fma(q, v, TAIL_9(v))
+    q = fma(q, v, TAIL_8(v))
+    q = fma(q, v, TAIL_7(v))
+    q = fma(q, v, TAIL_6(v))
+    q = fma(q, v, TAIL_5(v))
+    q = fma(q, v, TAIL_4(v))
+    q = fma(q, v, TAIL_3(v))
+    q = fma(q, v, TAIL_2(v))
+    q = fma(q, v, TAIL_1(v))
+    return fma(q, v, first)
+
+
 cdef inline real clamp(real x, real bound) noexcept nogil:
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x
@@ -276,6 +310,78 @@ cdef inline real swish_parameter_derivative(real x, real beta) noexcept nogil:
     cdef real scaled = scaled_exp_of_product(-absolute(beta), y)
     cdef real e = scaled * DOWN(x)
     return (scaled * y * y / fma(e, e + <real>2, <real>1)) * DOWN(x)
+
+
+# ---------------------------------------------------------------- softplus, logsigmoid
+cdef inline real softplus(real x, real beta) noexcept nogil:
+    """log(1 + e^t) / beta, t = beta x: from a scaled e where that is all there is to the logarithm."""
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real scaled = scaled_exp_of_product(-absolute(beta), y)
+    cdef real e = scaled * DOWN(x)
+    cdef bint small = e < LOG1P_LINEAR(x)
+    cdef real log = log1p(e)
+    cdef real quotient = (scaled if small else log) / beta
+    cdef real open_ = x if beta * x > <real>0 else <real>0
+    return fma(quotient, DOWN(x) if small else <real>1, open_)
+
+
+cdef inline real softplus_derivative(real x, real beta) noexcept nogil:
+    cdef real limit = vanishing_point(beta)
+    cdef real a = absolute(x)
+    cdef real y = limit if a > limit else a
+    cdef real e = scaled_exp_of_product(-absolute(beta), y) * DOWN(x)
+    cdef real numerator = e if beta * x < <real>0 else <real>1
+    return numerator / (<real>1 + e)
+
+
+cdef inline real softplus_derivative_from_output(real y, real beta) noexcept nogil:
+    return <real>0 - expm1_nonpositive(-(beta * y))
+
+
+cdef inline real logsigmoid(real x) noexcept nogil:
+    cdef real outer = x if x < <real>0 else <real>-0.0
+    return outer - log1p(exp_nonpositive(-absolute(x)))
+
+
+cdef inline real logsigmoid_derivative(real x) noexcept nogil:
+    return sigmoid(-x)
+
+
+# ---------------------------------------------------------------- gelu
+# Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+cdef inline real gelu(real x) noexcept nogil:
+    """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
+    cdef real a = absolute(x)
+    a = TAIL_END(x) if a > TAIL_END(x) else a
+    cdef real half = <real>-0.5 * a
+    cdef real w = a / (a + TAIL_SCALE(x))
+    cdef bint far = w > TAIL_FAR(x)
+    cdef real first = <real>0.5 if far else TAIL_NEAR(x)
+    cdef real rest = tail_rest(w - TAIL_MIDDLE(x), TAIL_0(x) if far else TAIL_0(x) - (TAIL_NEAR(x) - <real>0.5))
+    cdef real z = fma(a * half, LOG2E(x), SHIFT_UP(x))
+    cdef real m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP(x)))
+    cdef real u = w * power_of_two(z)
+    cdef real scaled = fma(u, fma(m, first + rest, rest), first * u)
+    cdef real outer = x if x >= <real>0 else <real>-0.0
+    return fma(-scaled, DOWN(x), outer)
+
+
+cdef inline real gelu_derivative(real x) noexcept nogil:
+    """1 where x > 0, less Phi(-a) - a phi(a) = e^(-a^2/2) (t (first + rest) - a / sqrt(2 pi)), a = |x|."""
+    cdef real a = absolute(x)
+    a = TAIL_END(x) if a > TAIL_END(x) else a
+    cdef real half = <real>-0.5 * a
+    cdef real t = <real>1 / (a + TAIL_SCALE(x))
+    cdef real first = TAIL_0(x) - (TAIL_NEAR(x) - <real>0.5)
+    cdef real rest = tail_rest(fma(a, t, -TAIL_MIDDLE(x)), first)
+    cdef real slope = fma(-DENSITY(x), a, fma(t, rest, TAIL_NEAR(x) * t))
+    cdef real z = fma(a * half, LOG2E(x), SHIFT_UP(x))
+    cdef real m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP(x)))
+    cdef real s = slope * power_of_two(z)
+    s = s if x < <real>0 else -s
+    return fma(fma(s, m, s), DOWN(x), <real>-0.0 if x < <real>0 else <real>1)
 
 
 # ---------------------------------------------------------------- softmax

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
-from kernels.activations import RECORDS, Activation, lookup
+from kernels.activations import MEASURED, RECORDS, Activation, lookup
 from kernels.backends import OWN, PEERS, BackendUnavailable, available, find
 from kernels.measure import DATA, FORMS, Case
 from kernels.report.findings import BASELINE, DISPATCHER, slope_form
@@ -36,7 +36,7 @@ class Scope:
     seconds_per_case: float
     #: A case is skipped where one call is expected to take longer.
     longest_call: float
-    #: Every form, dtype and side axis, too.
+    #: Every activation, form, dtype and side axis, too.
     everything: bool = False
 
 
@@ -79,8 +79,8 @@ class Plan:
 
 
 def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = ()) -> Plan:
-    """The plan of a scope; activations and backends by name, none for all."""
-    records = _records(activations)
+    """The plan of a scope; activations and backends by name, none for those of the scope."""
+    records = _records(scope, activations)
     chosen, left_out = _contestants(backends)
     groups = [*_sweep(scope, records)]
     if scope.everything:
@@ -92,14 +92,17 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
 def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = ()) -> Plan:
     """kernels.fastest and NumPy against peers, by name, or "all" for those installed."""
     chosen, left_out = _rivals(peers)
-    groups = [*_race(scope, _records(activations))]
+    groups = [*_race(scope, _records(scope, activations))]
     cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
     return Plan(scope, tuple(cases), left_out, race=True)
 
 
-def _records(activations: Sequence[str]) -> list[Activation]:
+def _records(scope: Scope, activations: Sequence[str]) -> list[Activation]:
+    """Those named, or those of the scope, in the table's order."""
     names = {lookup(name).name for name in activations}
-    return [record for record in RECORDS if not names or record.name in names]
+    if names:
+        return [record for record in RECORDS if record.name in names]
+    return list(RECORDS if scope.everything else MEASURED)
 
 
 def _rivals(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -90,5 +90,8 @@ def _value(name: str, parameter: float = 1.0) -> Callable:
         "sigmoid": nn.sigmoid,
         "tanh": library().numpy.tanh,
         "swish": nn.silu if parameter == 1 else lambda x: x * nn.sigmoid(parameter * x),
+        "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
+        "logsigmoid": nn.log_sigmoid,
+        "gelu": functools.partial(nn.gelu, approximate=False),
         "softmax": nn.softmax,
     }[name]

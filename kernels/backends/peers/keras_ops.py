@@ -104,5 +104,8 @@ def _value(name: str, parameter: float = 1.0) -> Callable:
         "sigmoid": ops.sigmoid,
         "tanh": activations.tanh,
         "swish": activations.silu if parameter == 1 else lambda x: x * ops.sigmoid(parameter * x),
+        "softplus": activations.softplus if parameter == 1 else lambda x: ops.softplus(parameter * x) / parameter,
+        "logsigmoid": activations.log_sigmoid,
+        "gelu": functools.partial(activations.gelu, approximate=False),
         "softmax": activations.softmax,
     }[name]

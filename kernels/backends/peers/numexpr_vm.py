@@ -28,6 +28,8 @@ VALUE = {
     "sigmoid": "1 / (1 + exp(-x))",
     "tanh": "tanh(x)",
     "swish": "x / (1 + exp(-p * x))",
+    "softplus": "where(p * x > 0, x, 0) + log1p(exp(-abs(p * x))) / p",
+    "logsigmoid": "where(x < 0, x, 0) - log1p(exp(-abs(x)))",
 }
 DERIVATIVE = {
     "relu": "where(x > 0, one, 0)",
@@ -38,6 +40,8 @@ DERIVATIVE = {
     "sigmoid": "exp(-abs(x)) / (1 + exp(-abs(x))) ** 2",
     "tanh": "1 - tanh(x) ** 2",
     "swish": "(1 + p * x / (1 + exp(p * x))) / (1 + exp(-p * x))",
+    "softplus": "1 / (1 + exp(-p * x))",
+    "logsigmoid": "1 / (1 + exp(x))",
 }
 #: In the output, which is called x here, too.
 FROM_OUTPUT = {
@@ -47,6 +51,7 @@ FROM_OUTPUT = {
     "selu": "where(x > 0, p, x + q)",
     "sigmoid": "x * (1 - x)",
     "tanh": "1 - x ** 2",
+    "softplus": "-expm1(-p * x)",
 }
 EXPRESSIONS = {"value": VALUE, "derivative": DERIVATIVE, "backward": DERIVATIVE, "backward_from_output": FROM_OUTPUT}
 
@@ -60,6 +65,8 @@ to_numpy = np.asarray
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
     if not record.elementwise:
         return f"numexpr has no {record.name}: an expression can't hold a sum over a row"
+    if record.name not in VALUE:
+        return f"numexpr has no {record.name}: its functions lack erfc"
     return None if form in EXPRESSIONS else f"numexpr has no {form}: an expression gives one array"
 
 

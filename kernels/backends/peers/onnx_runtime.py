@@ -13,10 +13,10 @@ from kernels import threads
 from kernels.activations import Activation
 from kernels.backends import peers
 
-#: Version of the operators; the first with a float64 LeakyRelu is 16.
-OPSET, IR = 17, 8
+#: Version of the operators; the first with a Gelu is 20.
+OPSET, IR = 20, 9
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
-FLOAT32_ONLY = ("leaky_relu", "elu", "selu")
+FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "softplus", "gelu")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -112,5 +112,14 @@ def _nodes(name: str, parameter: float = 1.0) -> list:
         "swish": [gate(["x"]), product(["x", "s"], ["y"])]
         if parameter == 1
         else [product(["x", "p"], ["t"]), gate(["t"]), product(["x", "s"], ["y"])],
+        "softplus": [node("Softplus")]
+        if parameter == 1
+        else [
+            product(["x", "p"], ["t"]),
+            helper.make_node("Softplus", ["t"], ["u"]),
+            helper.make_node("Div", ["u", "p"], ["y"]),
+        ],
+        "logsigmoid": [gate(["x"]), helper.make_node("Log", ["s"], ["y"])],
+        "gelu": [node("Gelu")],
         "softmax": [node("Softmax", axis=-1)],
     }[name]

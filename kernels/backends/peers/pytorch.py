@@ -14,6 +14,10 @@ from kernels.activations import Activation
 from kernels.backends import peers
 
 FORMS = ("value", "backward", "backward_from_output")
+#: Their operators start from the input.
+FROM_INPUT = ("softplus",)
+#: The default of ``functional.softplus``.
+SOFTPLUS_THRESHOLD = 20
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
 
 reason = functools.partial(peers.missing, "PyTorch", "torch", "torch")
@@ -23,7 +27,7 @@ fixed_threads = peers.adjustable
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
-    if form in FORMS:
+    if form in FORMS and not (form == "backward_from_output" and record.name in FROM_INPUT):
         return None
     return f"PyTorch has no {form} of its own: its autograd gives the product with a gradient, which is backward"
 
@@ -76,6 +80,9 @@ def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
         "swish": functional.silu if parameter == 1 else lambda x: x * torch.sigmoid(parameter * x),
+        "softplus": functools.partial(functional.softplus, beta=parameter),
+        "logsigmoid": functional.logsigmoid,
+        "gelu": functional.gelu,
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -95,6 +102,9 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
         "swish": aten.silu.out if parameter == 1 else gated,
+        "softplus": lambda x, out: aten.softplus.out(x, parameter, out=out),
+        "logsigmoid": aten.log_sigmoid.out,
+        "gelu": aten.gelu.out,
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -117,6 +127,10 @@ def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "sigmoid": lambda g, x: from_output["sigmoid"](g, torch.sigmoid(x)),
         "tanh": lambda g, x: from_output["tanh"](g, torch.tanh(x)),
         "swish": aten.silu_backward.default if parameter == 1 else _gated_backward(parameter),
+        "softplus": lambda g, x: aten.softplus_backward.default(g, x, parameter, SOFTPLUS_THRESHOLD),
+        # The second result of forward is what its backward keeps.
+        "logsigmoid": lambda g, x: aten.log_sigmoid_backward.default(g, x, aten.log_sigmoid_forward.default(x)[1]),
+        "gelu": aten.gelu_backward.default,
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
     }[name]
 

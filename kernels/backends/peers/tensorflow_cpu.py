@@ -89,6 +89,9 @@ def _value(name: str, parameter: float = 1.0) -> Callable:
         "tanh": tf.tanh,
         # nn.silu does the same, but makes a function with a gradient of its own at every call.
         "swish": lambda x: x * tf.sigmoid(x if parameter == 1 else parameter * x),
+        "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
+        "logsigmoid": tf.math.log_sigmoid,
+        "gelu": functools.partial(nn.gelu, approximate=False),
         "softmax": nn.softmax,
     }[name]
 
