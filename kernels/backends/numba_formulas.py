@@ -36,24 +36,27 @@ def exp_quotient(r):
     return fma(q, r, EXP[0])
 
 
-def reduced(x, n):
-    """x - n ln 2; float64 has room for the low part of a float32 result's."""
-    high = fma(n, -LN2_HIGH, x)
+def expm1_less(high, n):
+    """e^(high - n LN2_LOW) - 1, |high| <= ln(2)/2; float64 has room for the low part of a float32 result's."""
     if WIDE:
-        return high
-    return fma(n, -LN2_LOW, high)
-
-
-def reduced_product(a, b, n):
-    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
-    if WIDE:
-        return reduced(a * b, n)
-    return fma(n, -LN2_LOW, fma(a, b, -(n * LN2_HIGH)))
-
-
-def expm1_reduced(r):
-    """e^r - 1 on |r| <= ln(2)/2."""
+        return fma(high * high, exp_quotient(high), high)
+    r = fma(n, -LN2_LOW, high)
+    if DOUBLE:
+        lost = fma(n, -LN2_LOW, high - r)
+        return r + fma(r * r, exp_quotient(r), lost)
     return fma(r * r, exp_quotient(r), r)
+
+
+def expm1_reduced(x, n):
+    """e^(x - n ln 2) - 1, n the integer nearest to x / ln 2."""
+    return expm1_less(fma(n, -LN2_HIGH, x), n)
+
+
+def expm1_reduced_product(a, b, n):
+    """e^(a b - n ln 2) - 1, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+    if WIDE:
+        return expm1_reduced(a * b, n)
+    return expm1_less(fma(a, b, -(n * LN2_HIGH)), n)
 
 
 # z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
@@ -62,14 +65,14 @@ def scaled_exp(x):
     """SCALE * e^x for EXP_FLOOR <= x <= 0."""
     z = fma(x, LOG2E, SHIFT_UP)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP)), p)
+    return fma(p, expm1_reduced(x, z - SHIFT_UP), p)
 
 
 def scaled_exp_of_product(a, b):
     """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
     z = fma(a * b, LOG2E, SHIFT_UP)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP)), p)
+    return fma(p, expm1_reduced_product(a, b, z - SHIFT_UP), p)
 
 
 def exp_nonpositive(x):
@@ -82,7 +85,15 @@ def expm1_nonpositive(x):
     x = EXPM1_FLOOR if x < EXPM1_FLOOR else x
     z = fma(x, LOG2E, SHIFT)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(x, z - SHIFT)), p - real(1))
+    return fma(p, expm1_reduced(x, z - SHIFT), p - real(1))
+
+
+def down_plus(p, m):
+    """DOWN + p (1 + m), p a power of two: where DOWN + p is rounded, it may lose half a unit by itself."""
+    if DOUBLE:
+        sum_ = p + DOWN
+        return sum_ + fma(p, m, DOWN - (sum_ - p))
+    return fma(p, m, DOWN) + p
 
 
 def log1p_quotient(z):
@@ -246,8 +257,13 @@ def selu_derivative_from_output(y):
 
 # ---------------------------------------------------------------- sigmoid, tanh
 def sigmoid(x):
-    e = exp_nonpositive(-abs(x))
-    return (real(1) if x >= real(0) else e) / (real(1) + e)
+    """1 / (1 + e^-x): the sum is rounded once, and DOWN keeps it finite."""
+    x = GATE_OPEN if x > GATE_OPEN else x
+    x = EXP_FLOOR if x < EXP_FLOOR else x
+    z = fma(x, -LOG2E, SHIFT_DOWN)
+    p = power_of_two(z)
+    m = expm1_reduced(-x, z - SHIFT_DOWN)
+    return (real(1) / down_plus(p, m)) * DOWN
 
 
 def sigmoid_derivative(x):
@@ -265,7 +281,7 @@ def tanh(x):
     t = real(-2) * (TANH_ONE if a > TANH_ONE else a)
     z = fma(t, LOG2E, SHIFT)
     p = power_of_two(z)
-    m = expm1_reduced(reduced(t, z - SHIFT))
+    m = expm1_reduced(t, z - SHIFT)
     return copy_sign(fma(-p, m, real(1) - p) / fma(p, m, real(1) + p), x)
 
 
@@ -293,8 +309,8 @@ def swish(x, beta):
     t = beta * y
     z = fma(t, -LOG2E, SHIFT_DOWN)
     p = power_of_two(z)
-    m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN))
-    gated = (y / fma(p, m, p + DOWN)) * DOWN
+    m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN)
+    gated = (y / down_plus(p, m)) * DOWN
     return x if t > GATE_OPEN else gated
 
 
@@ -306,7 +322,7 @@ def swish_derivative(x, beta):
     b = beta if far else -beta
     z = fma(b * y, LOG2E, SHIFT_UP)
     p = power_of_two(z)
-    m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP))
+    m = expm1_reduced_product(b, y, z - SHIFT_UP)
     e = fma(p, m, p) * DOWN
     total = fma(t, real(1) if far else e, real(1) + e)
     # SCALE e total, rounded once more than the total; 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
@@ -369,7 +385,7 @@ def gelu(x):
     first = real(0.5) if far else TAIL_NEAR
     rest = tail_rest(w - TAIL_MIDDLE, TAIL[0] if far else TAIL[0] - (TAIL_NEAR - real(0.5)))
     z = fma(a * half, LOG2E, SHIFT_UP)
-    m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP))
+    m = expm1_reduced_product(a, half, z - SHIFT_UP)
     u = w * power_of_two(z)
     scaled = fma(u, fma(m, first + rest, rest), first * u)
     return fma(-scaled, DOWN, x if x >= real(0) else real(-0.0))
@@ -384,7 +400,7 @@ def gelu_derivative(x):
     rest = tail_rest(fma(a, t, -TAIL_MIDDLE), TAIL[0] - (TAIL_NEAR - real(0.5)))
     slope = fma(-DENSITY, a, fma(t, rest, TAIL_NEAR * t))
     z = fma(a * half, LOG2E, SHIFT_UP)
-    m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP))
+    m = expm1_reduced_product(a, half, z - SHIFT_UP)
     s = slope * power_of_two(z)
     s = s if x < real(0) else -s
     return fma(fma(s, m, s), DOWN, real(-0.0) if x < real(0) else real(1))
@@ -402,7 +418,7 @@ def softmax_term(x, largest):
     bounded = floor if d < floor else d
     z = fma(bounded, LOG2E, shift)
     p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(bounded, z - shift)), p)
+    return fma(p, expm1_reduced(bounded, z - shift), p)
 
 
 def softmax_value(term, reciprocal, low):

@@ -26,26 +26,31 @@ cdef inline real exp_quotient(real r) noexcept nogil:
     return fma(q, r, EXP_0(r))
 
 
-cdef inline real reduced(real x, real n) noexcept nogil:
-    """x - n ln 2; float64 has room for the low part of a float32 result's."""
-    cdef real high = fma(n, -LN2_HIGH(x), x)
+cdef inline real expm1_less(real high, real n) noexcept nogil:
+    """e^(high - n LN2_LOW) - 1, |high| <= ln(2)/2; float64 has room for the low part of a float32 result's."""
+    cdef real r, lost
     if real is wide:
-        return high
+        return fma(high * high, exp_quotient(high), high)
     else:
-        return fma(n, -LN2_LOW(x), high)
+        r = fma(n, -LN2_LOW(n), high)
+        if real is float:
+            return fma(r * r, exp_quotient(r), r)
+        else:
+            lost = fma(n, -LN2_LOW(n), high - r)
+            return r + fma(r * r, exp_quotient(r), lost)
 
 
-cdef inline real reduced_product(real a, real b, real n) noexcept nogil:
-    """a b - n ln 2, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
+cdef inline real expm1_reduced(real x, real n) noexcept nogil:
+    """e^(x - n ln 2) - 1, n the integer nearest to x / ln 2."""
+    return expm1_less(fma(n, -LN2_HIGH(x), x), n)
+
+
+cdef inline real expm1_reduced_product(real a, real b, real n) noexcept nogil:
+    """e^(a b - n ln 2) - 1, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
     if real is wide:
-        return reduced(a * b, n)
+        return expm1_reduced(a * b, n)
     else:
-        return fma(n, -LN2_LOW(a), fma(a, b, -(n * LN2_HIGH(a))))
-
-
-cdef inline real expm1_reduced(real r) noexcept nogil:
-    """e^r - 1 on |r| <= ln(2)/2."""
-    return fma(r * r, exp_quotient(r), r)
+        return expm1_less(fma(a, b, -(n * LN2_HIGH(a))), n)
 
 
 # z = fma(x, LOG2E, SHIFT) holds n, the integer nearest to x / ln 2, in its low bits, biased as an exponent is:
@@ -54,14 +59,14 @@ cdef inline real scaled_exp(real x) noexcept nogil:
     """SCALE * e^x for EXP_FLOOR <= x <= 0."""
     cdef real z = fma(x, LOG2E(x), SHIFT_UP(x))
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(x, z - SHIFT_UP(x))), p)
+    return fma(p, expm1_reduced(x, z - SHIFT_UP(x)), p)
 
 
 cdef inline real scaled_exp_of_product(real a, real b) noexcept nogil:
     """SCALE * e^(a b) for EXP_FLOOR <= a b <= 0."""
     cdef real z = fma(a * b, LOG2E(a), SHIFT_UP(a))
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced_product(a, b, z - SHIFT_UP(a))), p)
+    return fma(p, expm1_reduced_product(a, b, z - SHIFT_UP(a)), p)
 
 
 cdef inline real exp_nonpositive(real x) noexcept nogil:
@@ -75,7 +80,16 @@ cdef inline real expm1_nonpositive(real x) noexcept nogil:
     cdef real bounded = EXPM1_FLOOR(x) if x < EXPM1_FLOOR(x) else x
     cdef real z = fma(bounded, LOG2E(x), SHIFT(x))
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(bounded, z - SHIFT(x))), p - <real>1)
+    return fma(p, expm1_reduced(bounded, z - SHIFT(x)), p - <real>1)
+
+
+cdef inline real down_plus(real p, real m) noexcept nogil:
+    """DOWN + p (1 + m), p a power of two: where DOWN + p is rounded, it may lose half a unit by itself."""
+    cdef real sum_ = p + DOWN(p)
+    if real is double:
+        return sum_ + fma(p, m, DOWN(p) - (sum_ - p))
+    else:
+        return fma(p, m, DOWN(p)) + p
 
 
 cdef inline real log1p_quotient(real z) noexcept nogil:
@@ -233,9 +247,13 @@ cdef inline real selu_derivative_from_output(real y) noexcept nogil:
 
 # ---------------------------------------------------------------- sigmoid, tanh
 cdef inline real sigmoid(real x) noexcept nogil:
-    cdef real e = exp_nonpositive(-absolute(x))
-    cdef real numerator = <real>1 if x >= <real>0 else e
-    return numerator / (<real>1 + e)
+    """1 / (1 + e^-x): the sum is rounded once, and DOWN keeps it finite."""
+    cdef real y = GATE_OPEN(x) if x > GATE_OPEN(x) else x
+    y = EXP_FLOOR(x) if y < EXP_FLOOR(x) else y
+    cdef real z = fma(y, -LOG2E(x), SHIFT_DOWN(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(-y, z - SHIFT_DOWN(x))
+    return (<real>1 / down_plus(p, m)) * DOWN(x)
 
 
 cdef inline real sigmoid_derivative(real x) noexcept nogil:
@@ -253,7 +271,7 @@ cdef inline real tanh(real x) noexcept nogil:
     cdef real t = <real>-2 * (TANH_ONE(x) if a > TANH_ONE(x) else a)
     cdef real z = fma(t, LOG2E(x), SHIFT(x))
     cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced(reduced(t, z - SHIFT(x)))
+    cdef real m = expm1_reduced(t, z - SHIFT(x))
     return copy_sign(fma(-p, m, <real>1 - p) / fma(p, m, <real>1 + p), x)
 
 
@@ -281,8 +299,8 @@ cdef inline real swish(real x, real beta) noexcept nogil:
     cdef real t = beta * y
     cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
     cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced(reduced_product(-beta, y, z - SHIFT_DOWN(x)))
-    cdef real gated = (y / fma(p, m, p + DOWN(x))) * DOWN(x)
+    cdef real m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN(x))
+    cdef real gated = (y / down_plus(p, m)) * DOWN(x)
     return x if t > GATE_OPEN(x) else gated
 
 
@@ -294,7 +312,7 @@ cdef inline real swish_derivative(real x, real beta) noexcept nogil:
     cdef real b = beta if far else -beta
     cdef real z = fma(b * y, LOG2E(x), SHIFT_UP(x))
     cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced(reduced_product(b, y, z - SHIFT_UP(x)))
+    cdef real m = expm1_reduced_product(b, y, z - SHIFT_UP(x))
     cdef real e = fma(p, m, p) * DOWN(x)
     cdef real total = fma(t, <real>1 if far else e, <real>1 + e)
     # SCALE e total, rounded once more than the total; 1 / (1 + q) is 1 - q / (1 + q), whose roundings shrink with q.
@@ -361,7 +379,7 @@ cdef inline real gelu(real x) noexcept nogil:
     cdef real first = <real>0.5 if far else TAIL_NEAR(x)
     cdef real rest = tail_rest(w - TAIL_MIDDLE(x), TAIL_0(x) if far else TAIL_0(x) - (TAIL_NEAR(x) - <real>0.5))
     cdef real z = fma(a * half, LOG2E(x), SHIFT_UP(x))
-    cdef real m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP(x)))
+    cdef real m = expm1_reduced_product(a, half, z - SHIFT_UP(x))
     cdef real u = w * power_of_two(z)
     cdef real scaled = fma(u, fma(m, first + rest, rest), first * u)
     cdef real outer = x if x >= <real>0 else <real>-0.0
@@ -378,7 +396,7 @@ cdef inline real gelu_derivative(real x) noexcept nogil:
     cdef real rest = tail_rest(fma(a, t, -TAIL_MIDDLE(x)), first)
     cdef real slope = fma(-DENSITY(x), a, fma(t, rest, TAIL_NEAR(x) * t))
     cdef real z = fma(a * half, LOG2E(x), SHIFT_UP(x))
-    cdef real m = expm1_reduced(reduced_product(a, half, z - SHIFT_UP(x)))
+    cdef real m = expm1_reduced_product(a, half, z - SHIFT_UP(x))
     cdef real s = slope * power_of_two(z)
     s = s if x < <real>0 else -s
     return fma(fma(s, m, s), DOWN(x), <real>-0.0 if x < <real>0 else <real>1)
@@ -408,7 +426,7 @@ cdef inline real softmax_term(real x, real base, real floor, real shift) noexcep
     cdef real bounded = floor if d < floor else d
     cdef real z = fma(bounded, LOG2E(x), shift)
     cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(reduced(bounded, z - shift)), p)
+    return fma(p, expm1_reduced(bounded, z - shift), p)
 
 
 cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:
