@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench verify exhaustive ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree 
 
 verify: $(VENV)/installed-dev ## hold every backend to the others and to the mathematics
 	$(BIN)/python -m kernels.verify
+
+bits: $(VENV)/installed-dev ## the bits of all levels and compilers over 10^7 inputs of every form (minutes; the tests take 10^6)
+	KERNELS_TEST_INPUTS=10000000 $(BIN)/python -m pytest tests/test_bits.py
 
 exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs, 10^8 of float64; says how long it takes, goes on where it was stopped
 	$(BIN)/python -m kernels.verify --exhaustive --peers all --table
