@@ -71,7 +71,7 @@ def test_what_the_records_say_too_little_or_too_much_is_told():
     assert outcomes.drift([made(promised)]) == []
     for error in (promised + 0.1, promised - 0.1):
         (line,) = outcomes.drift([made(error)])
-        assert f"sigmoid value float32 fast: the record says {promised:g}, measured {error:.2f}"[:60] in line
+        assert f"sigmoid value float32 fast: the record says {promised:g}, measured {error:.1f}" in line
     assert outcomes.drift([made(promised - 0.1, inputs=PATTERNS // 2)]) == []
 
 

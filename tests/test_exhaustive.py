@@ -210,7 +210,8 @@ def test_peers_are_swept_beside():
     if numexpr.reason():
         pytest.skip(numexpr.reason())
     group = tuple(sweeps.entries(["tanh"], [], "float32", [("numexpr", "fast"), ("numexpr", "accurate")]))
-    assert [one.form for one in group] == ["value"]
+    assert [one.form for one in group] == ["value", "derivative", "backward", "backward_from_output"]
+    assert {one.accuracy for one in group} == {"fast"}
     assert run(Sweep(group, RARELY))[0].error > 0.5
 
 

@@ -354,10 +354,14 @@ def softplus(x, beta):
 
 
 def softplus_derivative(x, beta):
-    limit, a = vanishing_point(beta), abs(x)
-    y = limit if a > limit else a
-    e = scaled_exp_of_product(-abs(beta), y) * DOWN
-    return (e if beta * x < real(0) else real(1)) / (real(1) + e)
+    """1 / (1 + e^-t), t = beta x, as sigmoid and swish have it."""
+    y = clamp(x, vanishing_point(beta))
+    t = beta * y
+    z = fma(t, -LOG2E, SHIFT_DOWN)
+    p = power_of_two(z)
+    m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN)
+    gate = (real(1) / down_plus(p, m)) * DOWN
+    return real(1) if t > GATE_OPEN else gate
 
 
 def softplus_derivative_from_output(y, beta):

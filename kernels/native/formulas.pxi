@@ -346,12 +346,14 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
 
 
 cdef inline real softplus_derivative(real x, real beta) noexcept nogil:
-    cdef real limit = vanishing_point(beta)
-    cdef real a = absolute(x)
-    cdef real y = limit if a > limit else a
-    cdef real e = scaled_exp_of_product(-absolute(beta), y) * DOWN(x)
-    cdef real numerator = e if beta * x < <real>0 else <real>1
-    return numerator / (<real>1 + e)
+    """1 / (1 + e^-t), t = beta x, as sigmoid and swish have it."""
+    cdef real y = clamp(x, vanishing_point(beta))
+    cdef real t = beta * y
+    cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN(x))
+    cdef real gate = (<real>1 / down_plus(p, m)) * DOWN(x)
+    return <real>1 if t > GATE_OPEN(x) else gate
 
 
 cdef inline real softplus_derivative_from_output(real y, real beta) noexcept nogil:
