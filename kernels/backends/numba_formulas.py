@@ -284,13 +284,15 @@ def softshrink_derivative(x, lambd):
 
 
 # ---------------------------------------------------------------- hardsigmoid, hardswish
-# x + 3 is t, and x - (t - 3) what rounding took from it: with both, and a 1/6 of two parts, the last rounding is nearly
-# the only one, for less than a division costs.
-def hardsigmoid(x):
-    y = clamp(x, real(3))
-    t = y + real(3)
-    low = y - (t - real(3))
+def sixth_of_sum(x):
+    """(x + 3) / 6 for |x| <= 6, nearly rounded once: with what rounding took from the sum, and a 1/6 of two parts."""
+    t = x + real(3)
+    low = x - (t - real(3))
     return fma(t, SIXTH, fma(t, SIXTH_LOW, low * SIXTH))
+
+
+def hardsigmoid(x):
+    return sixth_of_sum(clamp(x, real(3)))
 
 
 def hardsigmoid_derivative(x):
@@ -298,21 +300,14 @@ def hardsigmoid_derivative(x):
 
 
 def hardswish(x):
-    y = clamp(x, real(3))
-    t = y + real(3)
-    low = y - (t - real(3))
-    gate = t * SIXTH
-    rest = fma(t, SIXTH, -gate) + fma(t, SIXTH_LOW, low * SIXTH)
-    gated = fma(y, gate, y * rest)
+    y = real(-3) if x < real(-3) else x
+    gated = y * sixth_of_sum(y)
     return x if x > real(3) else gated
 
 
 def hardswish_derivative(x):
     """(2 x + 3) / 6 between the kinks."""
-    twice = real(2) * clamp(x, real(3))
-    t = twice + real(3)
-    low = twice - (t - real(3))
-    slope = fma(t, SIXTH, fma(t, SIXTH_LOW, low * SIXTH))
+    slope = sixth_of_sum(real(2) * clamp(x, real(3)))
     falling = real(0) if x <= real(-3) else slope
     return real(1) if x >= real(3) else falling
 

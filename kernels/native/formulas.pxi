@@ -269,13 +269,15 @@ cdef inline real softshrink_derivative(real x, real lambd) noexcept nogil:
 
 
 # ---------------------------------------------------------------- hardsigmoid, hardswish
-# x + 3 is t, and x - (t - 3) what rounding took from it: with both, and a 1/6 of two parts, the last rounding is nearly
-# the only one, for less than a division costs.
-cdef inline real hardsigmoid(real x) noexcept nogil:
-    cdef real y = clamp(x, <real>3)
-    cdef real t = y + <real>3
-    cdef real low = y - (t - <real>3)
+cdef inline real sixth_of_sum(real x) noexcept nogil:
+    """(x + 3) / 6 for |x| <= 6, nearly rounded once: with what rounding took from the sum, and a 1/6 of two parts."""
+    cdef real t = x + <real>3
+    cdef real low = x - (t - <real>3)
     return fma(t, SIXTH(x), fma(t, SIXTH_LOW(x), low * SIXTH(x)))
+
+
+cdef inline real hardsigmoid(real x) noexcept nogil:
+    return sixth_of_sum(clamp(x, <real>3))
 
 
 cdef inline real hardsigmoid_derivative(real x) noexcept nogil:
@@ -283,21 +285,14 @@ cdef inline real hardsigmoid_derivative(real x) noexcept nogil:
 
 
 cdef inline real hardswish(real x) noexcept nogil:
-    cdef real y = clamp(x, <real>3)
-    cdef real t = y + <real>3
-    cdef real low = y - (t - <real>3)
-    cdef real gate = t * SIXTH(x)
-    cdef real rest = fma(t, SIXTH(x), -gate) + fma(t, SIXTH_LOW(x), low * SIXTH(x))
-    cdef real gated = fma(y, gate, y * rest)
+    cdef real y = <real>-3 if x < <real>-3 else x
+    cdef real gated = y * sixth_of_sum(y)
     return x if x > <real>3 else gated
 
 
 cdef inline real hardswish_derivative(real x) noexcept nogil:
     """(2 x + 3) / 6 between the kinks."""
-    cdef real twice = <real>2 * clamp(x, <real>3)
-    cdef real t = twice + <real>3
-    cdef real low = twice - (t - <real>3)
-    cdef real slope = fma(t, SIXTH(x), fma(t, SIXTH_LOW(x), low * SIXTH(x)))
+    cdef real slope = sixth_of_sum(<real>2 * clamp(x, <real>3))
     cdef real falling = <real>0 if x <= <real>-3 else slope
     return <real>1 if x >= <real>3 else falling
 

@@ -17,7 +17,8 @@ from kernels.backends import peers
 OPSET, IR = 20, 9
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
 FLOAT32_ONLY = (
-    "leaky_relu", "elu", "selu", "softplus", "gelu", "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
+    "leaky_relu", "prelu", "elu", "selu", "softplus", "gelu",
+    "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
 )  # fmt: skip
 
 LACKED = ("threshold", "rrelu", "relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
@@ -94,7 +95,9 @@ def _model(name: str, dtype: type, params: tuple) -> bytes:
     params = (0.0, 6.0) if name == "relu6" else params
     nodes = _nodes(name, *params)
     used = {name for node in nodes for name in node.input}
-    given = {n: np.array(p, dtype) for n, p in zip("pq", params, strict=False) if n in used}
+    # Clip takes scalars, PRelu no scalar.
+    shape = () if name in ("relu6", "hardtanh") else (1,)
+    given = {n: np.full(shape, p, dtype) for n, p in zip("pq", params, strict=False) if n in used}
     constants = [numpy_helper.from_array(array, n) for n, array in given.items()]
     x, y = (helper.make_tensor_value_info(one, kind, None) for one in "xy")
     graph = helper.make_graph(nodes, name, [x], [y], constants)
