@@ -6,6 +6,8 @@ Imports nothing heavy: the build script renders the Cython text from it.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from fractions import Fraction
 
 from kernels import coefficients
 
@@ -50,6 +52,12 @@ def _split(value: float, double: bool) -> tuple[float, float]:
     return high, _to_float32(value - high)
 
 
+def _parts(value: Fraction, rounded: Callable) -> tuple[float, float]:
+    """A number as the nearest one of a format, and the nearest to what is left."""
+    high = rounded(value)
+    return high, rounded(value - Fraction(high))
+
+
 def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     """Name -> value, each exactly representable in the format ``name``."""
     double, wide = name != "float32", name == "wide"
@@ -59,6 +67,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     scale = 0 if wide else 512 if double else 64
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
+    sixth, sixth_low = _parts(Fraction(1, 6), float if double else _to_float32)
     return {
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
@@ -84,6 +93,14 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SUM_START": 2.0**532 if double else 2.0**65,
         # Added to a parameter to keep a division by it finite.
         "SMALL": 2.0 ** (-1000 if double else -120),
+        # 1 / DOWN.
+        "UP": 2.0**scale,
+        # Numbers beyond it are scaled lest their squares overflow.
+        "SQUARE_FROM": 2.0**500 if double else 2.0**60,
+        # What infinity counts as where it would meet another one: the largest power of two.
+        "LARGE": 2.0**1023 if name == "float64" else 2.0**127,
+        "SIXTH": sixth,
+        "SIXTH_LOW": sixth_low,
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,

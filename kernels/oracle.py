@@ -124,6 +124,152 @@ def prelu_parameter_derivative(x, weight):
     return 0 if x > 0 else x
 
 
+# ---------------------------------------------------------------- identity, relu6, hardtanh, threshold
+@_formula
+def identity(x):
+    return x
+
+
+@_formula
+def identity_derivative(x):
+    return 1
+
+
+@_formula
+def relu6(x):
+    return min(max(x, 0), 6)
+
+
+@_formula
+def relu6_derivative(x):
+    return 0 < x < 6
+
+
+@_formula
+def hardtanh(x, min_val, max_val):
+    return min(max(x, min_val), max_val)
+
+
+@_formula
+def hardtanh_derivative(x, min_val, max_val):
+    return min_val < x < max_val
+
+
+@_formula
+def threshold(x, threshold, value):
+    return x if x > threshold else value
+
+
+@_formula
+def threshold_derivative(x, threshold, value):
+    return x > threshold
+
+
+# ---------------------------------------------------------------- rrelu, relu_squared
+@_formula
+def rrelu(x, lower, upper):
+    return x if x > 0 else (lower + upper) / 2 * x
+
+
+@_formula
+def rrelu_derivative(x, lower, upper):
+    return 1 if x > 0 else (lower + upper) / 2
+
+
+@_formula
+def relu_squared(x):
+    return max(x, 0) ** 2
+
+
+@_formula
+def relu_squared_derivative(x):
+    return 2 * max(x, 0)
+
+
+# ---------------------------------------------------------------- hardshrink, softshrink
+@_formula
+def hardshrink(x, lambd):
+    return x if abs(x) > lambd else 0
+
+
+@_formula
+def hardshrink_derivative(x, lambd):
+    return abs(x) > lambd
+
+
+@_formula
+def softshrink(x, lambd):
+    return x - lambd if x > lambd else x + lambd if x < -lambd else 0
+
+
+@_formula
+def softshrink_derivative(x, lambd):
+    return abs(x) > lambd
+
+
+# ---------------------------------------------------------------- hardsigmoid, hardswish
+@_formula
+def hardsigmoid(x):
+    return min(max(x + 3, 0), 6) / 6
+
+
+@_formula
+def hardsigmoid_derivative(x):
+    return mp.mpf(abs(x) < 3) / 6
+
+
+@_formula
+def hardswish(x):
+    return _product(x, hardsigmoid(x))
+
+
+@_formula
+def hardswish_derivative(x):
+    return mp.mpf(x >= 3) if abs(x) >= 3 else x / 3 + mp.mpf(0.5)
+
+
+# ---------------------------------------------------------------- softsign, squareplus, sparse_plus, sparse_sigmoid
+@_formula
+def softsign(x):
+    return mp.sign(x) if mp.isinf(x) else x / (1 + abs(x))
+
+
+@_formula
+def softsign_derivative(x):
+    return 1 / (1 + abs(x)) ** 2
+
+
+@_formula
+def squareplus(x, b):
+    total = abs(x) + mp.sqrt(x * x + b)
+    return total / 2 if x >= 0 else b / (2 * total)
+
+
+@_formula
+def squareplus_derivative(x, b):
+    return x > 0 if mp.isinf(x) else squareplus(x, b) / mp.sqrt(x * x + b)
+
+
+@_formula
+def sparse_plus(x):
+    return x if x >= 1 else (max(x, -1) + 1) ** 2 / 4
+
+
+@_formula
+def sparse_plus_derivative(x):
+    return sparse_sigmoid(x)
+
+
+@_formula
+def sparse_sigmoid(x):
+    return min(max((x + 1) / 2, 0), 1)
+
+
+@_formula
+def sparse_sigmoid_derivative(x):
+    return mp.mpf(abs(x) < 1) / 2
+
+
 # ---------------------------------------------------------------- elu, selu
 @_formula
 def elu(x, alpha):

@@ -31,6 +31,7 @@ OFFSETS = ((0, 0), (1, 1), (3, 3), (1, 0), (0, 2))
 
 #: Around zero, the roots, the ends of the exponentials in float32 and float64, and the linear part of tanh.
 THRESHOLDS = (1e-9, 1.2e-4, 1.0, 1.2784645, 17.3, 18.0, 40.0, 87.4, 103.97, 130.0, 708.4, 745.2, 1000.0)
+KINKS = sorted({abs(kink.at) for record in RECORDS for kink in record.kinks})
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def special_values(dtype: type) -> np.ndarray:
     """Values where formulas go wrong: zeros, infinities, NaN, subnormals and both sides of each threshold."""
     limits = np.finfo(dtype)
     tiny = np.array([0.0, np.inf, limits.smallest_subnormal, limits.tiny, limits.max], dtype)
-    thresholds = np.array(THRESHOLDS, dtype)
+    thresholds = np.array((*THRESHOLDS, *KINKS), dtype)
     ends = np.concatenate([tiny, thresholds, np.nextafter(thresholds, dtype(0))])
     return np.concatenate([ends, -ends, np.array([np.nan], dtype)])
 

@@ -112,10 +112,12 @@ def _primitive(name: str):
 
 @functools.cache
 def traced_formulas(compute: str) -> dict:
-    from kernels.backends import numba_formulas
+    from kernels.backends import cuda_primitives, numba_formulas
 
-    names = ("fma", "power_of_two", "copy_sign", "select")
-    return numba_formulas.bind(compute, {name: _primitive(name) for name in names}, _with_selects)
+    names = [
+        name for name in cuda_primitives.primitives(numba_formulas.TYPES[compute]) if not name.startswith("rounded_")
+    ]
+    return numba_formulas.bind(compute, {name: _primitive(name) for name in (*names, "select")}, _with_selects)
 
 
 def formula_names(record: Activation, form: str) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ def arrays(form, values):
     return lambda x, g=None: (values(x.shape, x.dtype, seed=1) if g is None else g, x) if "backward" in form else (x,)
 
 
+def with_first(record, number) -> tuple:
+    """Parameters of which the first one is that number, the others the record's examples."""
+    return (number, *record.example_parameters[1:])
+
+
 @every_parametrised
 def test_every_way_to_give_a_parameter(function, record, form, arrays, values, assert_same):
     names = [p.name for p in record.parameters]
@@ -44,17 +49,17 @@ def test_every_way_to_give_a_parameter(function, record, form, arrays, values, a
 @every_parametrised
 def test_keywords_in_any_order(function, record, form, values, assert_same):
     x, g = values(9, np.float32), values(9, np.float32, seed=1)
-    named = {"x": x, record.parameters[0].name: 0.5}
-    if form == "backward_from_output":
-        named = {"y": x, record.parameters[0].name: 0.5}
+    params = {p.name: number for p, number in zip(record.parameters, with_first(record, 0.5), strict=True)}
+    named = {"y" if form == "backward_from_output" else "x": x, **params}
     if "backward" in form:
         named["grad_output"] = g
-    expected = function(*((g, x) if "backward" in form else (x,)), 0.5)
+    inputs = (g, x) if "backward" in form else (x,)
+    expected = function(*inputs, *params.values())
     for order in itertools.permutations(named):
         assert_same(function(**{name: named[name] for name in order}), expected, order)
     fresh = {"".join(list(name)): value for name, value in named.items()}  # names that are not interned
     assert_same(function(**fresh), expected)
-    assert_same(function(*((g, x) if "backward" in form else (x,)), *(), **{record.parameters[0].name: 0.5}), expected)
+    assert_same(function(*inputs, *(), **params), expected)
 
 
 @every_parametrised
@@ -85,9 +90,10 @@ def test_a_parameter_too_large_for_the_dtype_is_infinite(function, record, form,
     x = -np.abs(values(6, np.float32)) - 1
     spread = np.repeat(x, 2)[::2]
     g = np.ones(6, np.float32)
-    assert_same(function(*arrays(x, g), 1e39), function(*arrays(x, g), float("inf")))
-    assert_same(function(*arrays(spread, g), 1e39), function(*arrays(x, g), float("inf")))
-    assert_same(function(*arrays(x, g), np.float64(1e39)), function(*arrays(x, g), float("inf")))
+    infinite = function(*arrays(x, g), *with_first(record, np.inf))
+    assert_same(function(*arrays(x, g), *with_first(record, 1e39)), infinite)
+    assert_same(function(*arrays(spread, g), *with_first(record, 1e39)), infinite)
+    assert_same(function(*arrays(x, g), *with_first(record, np.float64(1e39))), infinite)
 
 
 @every_parametrised
@@ -99,8 +105,10 @@ def test_odd_parameters(function, record, form, arrays, values, assert_same):
     for number in (0, 0.0, -0.0, -0.5, 70000, -70000, 2**60, 1e30, np.inf, -np.inf, np.nan):
         if restricted and not number >= 0:
             continue
-        assert_same(function(*arrays(x), number), function(*arrays(spread), number), number)
-        assert_same(function(*arrays(x), number), function(*arrays(x), np.array(number, np.float32)), number)
+        params = with_first(record, number)
+        assert_same(function(*arrays(x), *params), function(*arrays(spread), *params), number)
+        other_kind = with_first(record, np.array(number, np.float32))
+        assert_same(function(*arrays(x), *params), function(*arrays(x), *other_kind), number)
 
 
 def test_from_output_refuses_negative_parameters(record, backend):

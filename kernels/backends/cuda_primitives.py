@@ -184,6 +184,7 @@ def primitives(dtype: type) -> dict[str, Callable]:
             "fma": _python_fma(dtype),
             "power_of_two": _python_power(dtype),
             "copy_sign": np.copysign,
+            "sqrt": np.sqrt,
             "rounded_add": operator.add,
             "rounded_subtract": operator.sub,
             "rounded_multiply": operator.mul,
@@ -194,6 +195,7 @@ def primitives(dtype: type) -> dict[str, Callable]:
         "fma": _device_fma(),
         "power_of_two": _device_power(dtype),
         "copy_sign": _device_copy_sign(dtype),
+        "sqrt": getattr(cuda.libdevice, f"{letter}sqrt_rn"),
         "rounded_add": add,
         # libdevice has no dsub_rn; this is the same to the bit.
         "rounded_subtract": device(lambda a, b: add(a, -b)),

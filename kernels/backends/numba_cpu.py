@@ -63,7 +63,7 @@ def formulas(compute: str) -> dict[str, Callable]:
 
 
 def primitives(dtype: type) -> dict[str, Callable]:
-    """fma as the processor's instruction, powers of two and signs as bits."""
+    """fma and the square root as the processor's instructions, powers of two and signs as bits."""
     from llvmlite import ir
     from numba.extending import intrinsic
 
@@ -84,6 +84,13 @@ def primitives(dtype: type) -> dict[str, Callable]:
         return z(z), generate
 
     @intrinsic
+    def sqrt(_, x):
+        def generate(context, builder, sig, args):
+            return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [args[0].type]), args)
+
+        return x(x), generate
+
+    @intrinsic
     def copy_sign(_, x, sign):
         def generate(context, builder, sig, args):
             number = args[0].type
@@ -92,7 +99,7 @@ def primitives(dtype: type) -> dict[str, Callable]:
 
         return x(x, sign), generate
 
-    return {"fma": fma, "power_of_two": power_of_two, "copy_sign": copy_sign}
+    return {"fma": fma, "power_of_two": power_of_two, "copy_sign": copy_sign, "sqrt": sqrt}
 
 
 @functools.cache
@@ -175,12 +182,19 @@ def _loop(formula: Callable, parameters: int, each: bool) -> Callable:
             for i in range(n):
                 out[i] = formula(x[i], params[i])
 
-    else:
+    elif parameters == 1:
 
         def loop(x, out, n, params):
             first = params[0]
             for i in range(n):
                 out[i] = formula(x[i], first)
+
+    else:
+
+        def loop(x, out, n, params):
+            first, second = params[0], params[1]
+            for i in range(n):
+                out[i] = formula(x[i], first, second)
 
     return loop
 

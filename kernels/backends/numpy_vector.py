@@ -41,6 +41,11 @@ def finite(x):
     return np.maximum(np.minimum(x, largest), -largest)
 
 
+def step(condition, x, out=None):
+    """1 where the condition holds, else 0; NaN where x is NaN."""
+    return where(np.isnan(x), x, condition, out=out)
+
+
 # ---------------------------------------------------------------- relu, leaky_relu, prelu
 def relu(x, out=None):
     return np.maximum(x, 0, out=out)
@@ -77,6 +82,128 @@ def prelu_derivative(x, weight, out=None):
 
 def prelu_parameter_derivative(x, weight, out=None):
     return np.minimum(x, 0, out=out)
+
+
+# ---------------------------------------------------------------- identity, relu6, hardtanh, threshold
+def identity(x, out=None):
+    return np.positive(x, out=out)
+
+
+def identity_derivative(x, out=None):
+    return step(True, x, out=out)
+
+
+def relu6(x, out=None):
+    return np.clip(x, 0, 6, out=out)
+
+
+def relu6_derivative(x, out=None):
+    return step((x > 0) & (x < 6), x, out=out)
+
+
+def hardtanh(x, min_val, max_val, out=None):
+    return np.clip(x, min_val, max_val, out=out)
+
+
+def hardtanh_derivative(x, min_val, max_val, out=None):
+    return step((x > min_val) & (x < max_val), x, out=out)
+
+
+def threshold(x, threshold, value, out=None):
+    return where(x <= threshold, value, x, out=out)
+
+
+def threshold_derivative(x, threshold, value, out=None):
+    return step(x > threshold, x, out=out)
+
+
+# ---------------------------------------------------------------- rrelu, relu_squared
+def rrelu(x, lower, upper, out=None):
+    return leaky_relu(x, 0.5 * (lower + upper), out=out)
+
+
+def rrelu_derivative(x, lower, upper, out=None):
+    return leaky_relu_derivative(x, 0.5 * (lower + upper), out=out)
+
+
+def relu_squared(x, out=None):
+    return np.square(np.maximum(x, 0), out=out)
+
+
+def relu_squared_derivative(x, out=None):
+    return np.multiply(2, np.maximum(x, 0), out=out)
+
+
+# ---------------------------------------------------------------- hardshrink, softshrink
+def hardshrink(x, lambd, out=None):
+    return where(np.abs(x) <= lambd, 0, x, out=out)
+
+
+def hardshrink_derivative(x, lambd, out=None):
+    return step(np.abs(x) > lambd, x, out=out)
+
+
+def softshrink(x, lambd, out=None):
+    return np.subtract(x, np.clip(x, -lambd, lambd), out=out)
+
+
+def softshrink_derivative(x, lambd, out=None):
+    return hardshrink_derivative(x, lambd, out=out)
+
+
+# ---------------------------------------------------------------- hardsigmoid, hardswish
+def hardsigmoid(x, out=None):
+    return np.divide(np.clip(x + 3, 0, 6), 6, out=out)
+
+
+def hardsigmoid_derivative(x, out=None):
+    return np.divide(step(np.abs(x) < 3, x), 6, out=out)
+
+
+def hardswish(x, out=None):
+    return np.multiply(np.maximum(x, -3), hardsigmoid(x), out=out)  # -infinity times 0 would be NaN
+
+
+def hardswish_derivative(x, out=None):
+    return where(x <= -3, 0, np.where(x >= 3, 1, (2 * x + 3) / 6), out=out)
+
+
+# ---------------------------------------------------------------- softsign, squareplus, sparse_plus, sparse_sigmoid
+def softsign(x, out=None):
+    x = finite(x)
+    return np.divide(x, 1 + np.abs(x), out=out)
+
+
+def softsign_derivative(x, out=None):
+    return np.square(1 / (1 + np.abs(x)), out=out)
+
+
+# Half of everything: |x| + sqrt(x^2 + b) overflows before its half does. hypot forms no square.
+def squareplus(x, b, out=None):
+    half = 0.5 * np.abs(x)
+    total = half + np.hypot(half, 0.5 * np.sqrt(x.dtype.type(b)))
+    return where(x >= 0, total, 0.25 * b / total, out=out)
+
+
+def squareplus_derivative(x, b, out=None):
+    x = finite(x)
+    return np.divide(0.5 * squareplus(x, b), np.hypot(0.5 * x, 0.5 * np.sqrt(x.dtype.type(b))), out=out)
+
+
+def sparse_plus(x, out=None):
+    return where(x >= 1, x, np.square(0.5 * (np.maximum(x, -1) + 1)), out=out)
+
+
+def sparse_plus_derivative(x, out=None):
+    return sparse_sigmoid(x, out=out)
+
+
+def sparse_sigmoid(x, out=None):
+    return np.multiply(0.5, np.clip(x, -1, 1) + 1, out=out)
+
+
+def sparse_sigmoid_derivative(x, out=None):
+    return np.multiply(0.5, step(np.abs(x) < 1, x), out=out)
 
 
 # ---------------------------------------------------------------- elu, selu

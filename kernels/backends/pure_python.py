@@ -63,6 +63,138 @@ def prelu_parameter_derivative(x, weight):
     return min(x, 0.0)
 
 
+# ---------------------------------------------------------------- identity, relu6, hardtanh, threshold
+def identity(x):
+    return x
+
+
+def identity_derivative(x):
+    return 1.0 if x == x else x
+
+
+def relu6(x):
+    return min(max(x, 0.0), 6.0) + 0.0
+
+
+def relu6_derivative(x):
+    return 1.0 if 0.0 < x < 6.0 else x if x != x else 0.0
+
+
+def hardtanh(x, min_val, max_val):
+    return min(max(x, min_val), max_val)
+
+
+def hardtanh_derivative(x, min_val, max_val):
+    return 1.0 if min_val < x < max_val else x if x != x else 0.0
+
+
+def threshold(x, threshold, value):
+    return value if x <= threshold else x
+
+
+def threshold_derivative(x, threshold, value):
+    return 1.0 if x > threshold else x if x != x else 0.0
+
+
+# ---------------------------------------------------------------- rrelu, relu_squared
+def rrelu(x, lower, upper):
+    return leaky_relu(x, 0.5 * (lower + upper))
+
+
+def rrelu_derivative(x, lower, upper):
+    return leaky_relu_derivative(x, 0.5 * (lower + upper))
+
+
+def relu_squared(x):
+    # Not ** 2, which raises OverflowError.
+    positive = relu(x)
+    return positive * positive
+
+
+def relu_squared_derivative(x):
+    return 2.0 * relu(x)
+
+
+# ---------------------------------------------------------------- hardshrink, softshrink
+def hardshrink(x, lambd):
+    return 0.0 if abs(x) <= lambd else x
+
+
+def hardshrink_derivative(x, lambd):
+    return 1.0 if abs(x) > lambd else x if x != x else 0.0
+
+
+def softshrink(x, lambd):
+    return x - min(max(x, -lambd), lambd)
+
+
+def softshrink_derivative(x, lambd):
+    return hardshrink_derivative(x, lambd)
+
+
+# ---------------------------------------------------------------- hardsigmoid, hardswish
+def hardsigmoid(x):
+    return min(max(x + 3.0, 0.0), 6.0) / 6.0
+
+
+def hardsigmoid_derivative(x):
+    return 1.0 / 6.0 if abs(x) < 3.0 else x if x != x else 0.0
+
+
+def hardswish(x):
+    # -infinity times 0 would be NaN.
+    return max(x, -3.0) * hardsigmoid(x)
+
+
+def hardswish_derivative(x):
+    return 0.0 if x <= -3.0 else 1.0 if x >= 3.0 else (2.0 * x + 3.0) / 6.0
+
+
+# ---------------------------------------------------------------- softsign, squareplus, sparse_plus, sparse_sigmoid
+def softsign(x):
+    finite = min(max(x, -LARGEST), LARGEST)
+    return finite / (1.0 + abs(finite))
+
+
+def softsign_derivative(x):
+    reciprocal = 1.0 / (1.0 + abs(x))
+    return reciprocal * reciprocal
+
+
+# Half of everything: |x| + sqrt(x^2 + b) overflows before its half does. hypot forms no square.
+def squareplus(x, b):
+    half = 0.5 * abs(x)
+    total = half + math.hypot(half, _half_root(b))
+    return total if x >= 0.0 else 0.25 * b / total if total else 0.0
+
+
+def squareplus_derivative(x, b):
+    finite = min(max(x, -LARGEST), LARGEST)
+    root = math.hypot(0.5 * finite, _half_root(b))
+    return 0.5 * squareplus(finite, b) / root if root else math.nan
+
+
+def _half_root(b):
+    return 0.5 * math.sqrt(b) if b >= 0.0 else math.nan
+
+
+def sparse_plus(x):
+    half = 0.5 * (max(x, -1.0) + 1.0)
+    return x if x >= 1.0 else half * half
+
+
+def sparse_plus_derivative(x):
+    return sparse_sigmoid(x)
+
+
+def sparse_sigmoid(x):
+    return 0.5 * (min(max(x, -1.0), 1.0) + 1.0)
+
+
+def sparse_sigmoid_derivative(x):
+    return 0.5 if abs(x) < 1.0 else x if x != x else 0.0
+
+
 # ---------------------------------------------------------------- elu, selu
 def elu(x, alpha):
     return x if x > 0.0 else alpha * math.expm1(x)

@@ -69,6 +69,202 @@ def prelu_parameter_derivative(x, weight):
     return x
 
 
+# ---------------------------------------------------------------- identity, relu6, hardtanh, threshold
+def identity_derivative(x):
+    if x != x:
+        return x
+    return 1.0
+
+
+def relu6(x):
+    if x <= 0.0:
+        return 0.0
+    if x > 6.0:
+        return 6.0
+    return x
+
+
+def relu6_derivative(x):
+    if x <= 0.0:
+        return 0.0
+    if x >= 6.0:
+        return 0.0
+    if x != x:
+        return x
+    return 1.0
+
+
+def hardtanh(x, min_val, max_val):
+    if x > max_val:
+        return max_val
+    if x < min_val:
+        return min_val
+    return x
+
+
+def hardtanh_derivative(x, min_val, max_val):
+    if x <= min_val:
+        return 0.0
+    if x >= max_val:
+        return 0.0
+    if x != x:
+        return x
+    return 1.0
+
+
+def threshold(x, threshold, value):
+    if x <= threshold:
+        return value
+    return x
+
+
+def threshold_derivative(x, threshold, value):
+    if x > threshold:
+        return 1.0
+    if x <= threshold:
+        return 0.0
+    return x
+
+
+# ---------------------------------------------------------------- rrelu, relu_squared
+def rrelu(x, lower, upper):
+    return leaky_relu(x, 0.5 * (lower + upper))
+
+
+def rrelu_derivative(x, lower, upper):
+    return leaky_relu_derivative(x, 0.5 * (lower + upper))
+
+
+def relu_squared(x):
+    if x <= 0.0:
+        return 0.0
+    return x * x
+
+
+def relu_squared_derivative(x):
+    if x <= 0.0:
+        return 0.0
+    return 2.0 * x
+
+
+# ---------------------------------------------------------------- hardshrink, softshrink
+def hardshrink(x, lambd):
+    if x > lambd:
+        return x
+    if x < -lambd:
+        return x
+    if x != x:
+        return x
+    return 0.0
+
+
+def hardshrink_derivative(x, lambd):
+    if x > lambd:
+        return 1.0
+    if x < -lambd:
+        return 1.0
+    if x != x:
+        return x
+    return 0.0
+
+
+def softshrink(x, lambd):
+    if x > lambd:
+        return x - lambd
+    if x < -lambd:
+        return x + lambd
+    if x != x:
+        return x
+    return 0.0
+
+
+def softshrink_derivative(x, lambd):
+    return hardshrink_derivative(x, lambd)
+
+
+# ---------------------------------------------------------------- hardsigmoid, hardswish
+def hardsigmoid(x):
+    if x <= -3.0:
+        return 0.0
+    if x >= 3.0:
+        return 1.0
+    return (x + 3.0) / 6.0
+
+
+def hardsigmoid_derivative(x):
+    if x <= -3.0:
+        return 0.0
+    if x >= 3.0:
+        return 0.0
+    if x != x:
+        return x
+    return 1.0 / 6.0
+
+
+def hardswish(x):
+    if x <= -3.0:
+        return -0.0
+    if x >= 3.0:
+        return x
+    return x * ((x + 3.0) / 6.0)
+
+
+def hardswish_derivative(x):
+    if x <= -3.0:
+        return 0.0
+    if x >= 3.0:
+        return 1.0
+    return (2.0 * x + 3.0) / 6.0
+
+
+# ---------------------------------------------------------------- softsign, squareplus, sparse_plus, sparse_sigmoid
+def softsign(x):
+    if x > LARGEST:
+        return 1.0
+    if x < -LARGEST:
+        return -1.0
+    if x < 0.0:
+        return x / (1.0 - x)
+    return x / (1.0 + x)
+
+
+def softsign_derivative(x):
+    if x < 0.0:
+        x = -x
+    return 1.0 / (1.0 + x) / (1.0 + x)
+
+
+def sparse_plus(x):
+    if x <= -1.0:
+        return 0.0
+    if x >= 1.0:
+        return x
+    half = 0.5 * (x + 1.0)
+    return half * half
+
+
+def sparse_plus_derivative(x):
+    return sparse_sigmoid(x)
+
+
+def sparse_sigmoid(x):
+    if x <= -1.0:
+        return 0.0
+    if x >= 1.0:
+        return 1.0
+    return 0.5 * (x + 1.0)
+
+
+def sparse_sigmoid_derivative(x):
+    if x <= -1.0:
+        return 0.0
+    if x >= 1.0:
+        return 0.0
+    if x != x:
+        return x
+    return 0.5
+
+
 # ---------------------------------------------------------------- elu, selu
 def elu(x, alpha):
     if x > 0.0:

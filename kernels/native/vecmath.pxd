@@ -67,6 +67,8 @@ cdef extern from * nogil:
     double copysign(double x, double sign) noexcept
     float fabsf(float x) noexcept
     double fabs(double x) noexcept
+    float sqrtf(float x) noexcept
+    double sqrt64 "sqrt"(double x) noexcept
 
 cdef extern from *:
     """
@@ -94,6 +96,14 @@ cdef inline real absolute(real x) noexcept nogil:
         return fabsf(x)
     else:
         return fabs(x)
+
+
+cdef inline real sqrt(real x) noexcept nogil:
+    """Correctly rounded, so that it has the same bits everywhere."""
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt64(x)
 
 
 cdef inline real copy_sign(real x, real sign) noexcept nogil:

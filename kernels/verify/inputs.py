@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from kernels.activations import Activation
+from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, get
 
 DTYPES = (np.float32, np.float64)
@@ -17,6 +17,8 @@ LANDMARKS = (
     0.0, 0.5, 1.0, 2.0**-13, 2.0**-28, 1.2784645427610738, 3.0, 9.01, 16.6, 17.33, 18.0, 19.1, 36.7, 40.0, 65.0,
     87.34, 88.73, 103.28, 103.97, 104.0, 109.0, 126.0, 130.0, 354.9, 372.5, 708.4, 709.8, 745.13, 746.0, 1000.0,
 )  # fmt: skip
+#: And where their derivatives jump.
+KINKS = sorted({abs(kink.at) for record in RECORDS for kink in record.kinks} - set(LANDMARKS))
 
 
 @functools.cache
@@ -25,7 +27,7 @@ def sample(dtype: type, count: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     unsigned = UNSIGNED[dtype]
     anything = quiet(rng.integers(0, np.iinfo(unsigned).max, count, dtype=unsigned, endpoint=True).view(dtype))
-    near = np.array([s * x for x in LANDMARKS for s in (1, -1)], dtype)
+    near = np.array([s * x for x in (*LANDMARKS, *KINKS) for s in (1, -1)], dtype)
     info = np.finfo(dtype)
     edges = [0.0, -0.0, np.inf, -np.inf, np.nan, info.max, info.min, info.tiny, -info.tiny, info.smallest_subnormal]
     edges += [info.tiny / 2, -info.tiny / 2, info.tiny / 3, -info.tiny / 3]

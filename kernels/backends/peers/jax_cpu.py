@@ -15,6 +15,7 @@ from kernels.activations import Activation
 from kernels.backends import peers
 
 FORMS = ("value", "derivative", "backward", "value_and_derivative")
+LACKED = ("threshold", "rrelu", "relu_squared", "hardshrink", "softshrink")
 
 reason = functools.partial(peers.missing, "JAX", "jax", "jax")
 variants = peers.variants
@@ -23,6 +24,8 @@ takes_out = peers.without_out
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if record.name in LACKED:
+        return f"JAX has no {record.name}"
     return None if form in FORMS else f"JAX has no {form}: its reverse mode starts from the input; use backward"
 
 
@@ -79,16 +82,25 @@ def _along_ones(value: Callable, x: Any) -> tuple:
     return jax.jvp(value, (x,), (jax.numpy.ones_like(x),))
 
 
-def _value(name: str, parameter: float = 1.0) -> Callable:
-    nn = library().nn
+def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
+    nn, jnp = library().nn, library().numpy
     return {
         "relu": nn.relu,
         "leaky_relu": lambda x: nn.leaky_relu(x, parameter),
         "prelu": lambda x: nn.leaky_relu(x, parameter),
+        "identity": nn.identity,
+        "relu6": nn.relu6,
+        "hardtanh": nn.hard_tanh if (parameter, second) == (-1, 1) else lambda x: jnp.clip(x, parameter, second),
+        "hardsigmoid": nn.hard_sigmoid,
+        "hardswish": nn.hard_swish,
+        "softsign": nn.soft_sign,
+        "squareplus": lambda x: nn.squareplus(x, parameter),
+        "sparse_plus": nn.sparse_plus,
+        "sparse_sigmoid": nn.sparse_sigmoid,
         "elu": lambda x: nn.elu(x, parameter),
         "selu": nn.selu,
         "sigmoid": nn.sigmoid,
-        "tanh": library().numpy.tanh,
+        "tanh": jnp.tanh,
         "swish": nn.silu if parameter == 1 else lambda x: x * nn.sigmoid(parameter * x),
         "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
         "logsigmoid": nn.log_sigmoid,

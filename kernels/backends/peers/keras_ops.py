@@ -19,6 +19,8 @@ from kernels.backends.peers import jax_cpu, pytorch, tensorflow_cpu
 
 BENEATH = {"torch": pytorch, "jax": jax_cpu, "tensorflow": tensorflow_cpu}
 
+LACKED = ("rrelu", "relu_squared")
+
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
 takes_out = peers.without_out
@@ -47,6 +49,10 @@ def configured() -> str:
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if record.name in LACKED:
+        return f"Keras has no {record.name}"
+    if record.name == "identity":
+        return "Keras has no identity that computes: activations.linear gives its input back"
     if form != "value":
         return f"Keras has no {form}: gradients are those of the library that computes for it"
     if dtype is np.float64 and configured() == "jax":
@@ -92,13 +98,26 @@ def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -
     return lambda x: function(x).block_until_ready()
 
 
-def _value(name: str, parameter: float = 1.0) -> Callable:
+def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
     from keras import activations, ops
 
     return {
         "relu": activations.relu,
         "leaky_relu": functools.partial(activations.leaky_relu, negative_slope=parameter),
         "prelu": functools.partial(activations.leaky_relu, negative_slope=parameter),
+        "relu6": activations.relu6,
+        "hardtanh": activations.hard_tanh
+        if (parameter, second) == (-1, 1)
+        else lambda x: ops.clip(x, parameter, second),
+        "threshold": functools.partial(activations.threshold, threshold=parameter, default_value=second),
+        "hardshrink": functools.partial(activations.hard_shrink, threshold=parameter),
+        "softshrink": functools.partial(activations.soft_shrink, threshold=parameter),
+        "hardsigmoid": activations.hard_sigmoid,
+        "hardswish": activations.hard_swish,
+        "softsign": activations.softsign,
+        "squareplus": functools.partial(activations.squareplus, b=parameter),
+        "sparse_plus": activations.sparse_plus,
+        "sparse_sigmoid": activations.sparse_sigmoid,
         "elu": functools.partial(activations.elu, alpha=parameter),
         "selu": activations.selu,
         "sigmoid": ops.sigmoid,

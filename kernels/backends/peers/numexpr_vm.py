@@ -18,11 +18,24 @@ from kernels.backends import peers
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 
-#: In x and the parameter p; selu's two constants are p and q.
+#: In x and the parameters p and q; selu's two constants are p and q.
 VALUE = {
     "relu": "where(x <= 0, 0, x)",
     "leaky_relu": "where(x > 0, x, p * x)",
     "prelu": "where(x > 0, x, p * x)",
+    "relu6": "where(x <= 0, 0, where(x > 6, 6 * one, x))",
+    "hardtanh": "where(x < p, p, where(x > q, q, x))",
+    "threshold": "where(x <= p, q, x)",
+    "rrelu": "where(x > 0, x, (p + q) / 2 * x)",
+    "relu_squared": "where(x <= 0, 0, x) ** 2",
+    "hardshrink": "where(abs(x) <= p, 0, x)",
+    "softshrink": "where(x > p, x - p, where(x < -p, x + p, 0))",
+    "hardsigmoid": "where(x <= -3, 0, where(x >= 3, one, (x + 3) / 6))",
+    "hardswish": "where(x <= -3, 0, where(x >= 3, x, x * (x + 3) / 6))",
+    "softsign": "x / (1 + abs(x))",
+    "squareplus": "(x + sqrt(x * x + p)) / 2",
+    "sparse_plus": "where(x <= -1, 0, where(x >= 1, x, (x + 1) ** 2 / 4))",
+    "sparse_sigmoid": "where(x <= -1, 0, where(x >= 1, one, (x + 1) / 2))",
     "elu": "where(x > 0, x, p * expm1(x))",
     "selu": "where(x > 0, p * x, q * expm1(x))",
     "sigmoid": "1 / (1 + exp(-x))",
@@ -35,6 +48,19 @@ DERIVATIVE = {
     "relu": "where(x > 0, one, 0)",
     "leaky_relu": "where(x > 0, 1, p)",
     "prelu": "where(x > 0, 1, p)",
+    "relu6": "where(x <= 0, 0, where(x >= 6, 0, one))",
+    "hardtanh": "where(x <= p, 0, where(x >= q, 0, one))",
+    "threshold": "where(x > p, one, 0)",
+    "rrelu": "where(x > 0, 1, (p + q) / 2)",
+    "relu_squared": "2 * where(x <= 0, 0, x)",
+    "hardshrink": "where(abs(x) > p, one, 0)",
+    "softshrink": "where(abs(x) > p, one, 0)",
+    "hardsigmoid": "where(abs(x) < 3, one / 6, 0)",
+    "hardswish": "where(x <= -3, 0, where(x >= 3, 1, (2 * x + 3) / 6))",
+    "softsign": "1 / (1 + abs(x)) ** 2",
+    "squareplus": "(1 + x / sqrt(x * x + p)) / 2",
+    "sparse_plus": "where(x <= -1, 0, where(x >= 1, one, (x + 1) / 2))",
+    "sparse_sigmoid": "where(abs(x) < 1, one / 2, 0)",
     "elu": "where(x > 0, 1, p * exp(x))",
     "selu": "where(x > 0, p, q * exp(x))",
     "sigmoid": "exp(-abs(x)) / (1 + exp(-abs(x))) ** 2",
@@ -65,6 +91,8 @@ to_numpy = np.asarray
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
     if not record.elementwise:
         return f"numexpr has no {record.name}: an expression can't hold a sum over a row"
+    if record.name == "identity":
+        return "numexpr has no identity: it computes nothing"
     if record.name not in VALUE:
         return f"numexpr has no {record.name}: its functions lack erfc"
     return None if form in EXPRESSIONS else f"numexpr has no {form}: an expression gives one array"

@@ -16,7 +16,12 @@ from kernels.backends import peers
 #: Version of the operators; the first with a Gelu is 20.
 OPSET, IR = 20, 9
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
-FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "softplus", "gelu")
+FLOAT32_ONLY = (
+    "leaky_relu", "prelu", "elu", "selu", "softplus", "gelu",
+    "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
+)  # fmt: skip
+
+LACKED = ("threshold", "rrelu", "relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -33,6 +38,8 @@ def reason() -> str | None:
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if record.name in LACKED:
+        return f"ONNX Runtime has no {record.name}"
     if form != "value":
         return f"ONNX Runtime has no {form}: it is for inference"
     if dtype is np.float64 and record.name in FLOAT32_ONLY:
@@ -85,16 +92,20 @@ def _model(name: str, dtype: type, params: tuple) -> bytes:
     from onnx import helper, numpy_helper
 
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    params = (0.0, 6.0) if name == "relu6" else params
     nodes = _nodes(name, *params)
-    used = any("p" in node.input for node in nodes)
-    constants = [numpy_helper.from_array(np.array(params, dtype), "p")] if used else []
+    used = {name for node in nodes for name in node.input}
+    # Clip takes scalars, PRelu no scalar.
+    shape = () if name in ("relu6", "hardtanh") else (1,)
+    given = {n: np.full(shape, p, dtype) for n, p in zip("pq", params, strict=False) if n in used}
+    constants = [numpy_helper.from_array(array, n) for n, array in given.items()]
     x, y = (helper.make_tensor_value_info(one, kind, None) for one in "xy")
     graph = helper.make_graph(nodes, name, [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
     return model.SerializeToString()
 
 
-def _nodes(name: str, parameter: float = 1.0) -> list:
+def _nodes(name: str, parameter: float = 1.0, second: float = 0.0) -> list:
     from onnx import helper
 
     node = functools.partial(helper.make_node, inputs=["x"], outputs=["y"])
@@ -104,6 +115,14 @@ def _nodes(name: str, parameter: float = 1.0) -> list:
         "relu": [node("Relu")],
         "leaky_relu": [node("LeakyRelu", alpha=parameter)],
         "prelu": [helper.make_node("PRelu", ["x", "p"], ["y"])],
+        "identity": [node("Identity")],
+        "relu6": [helper.make_node("Clip", ["x", "p", "q"], ["y"])],
+        "hardtanh": [helper.make_node("Clip", ["x", "p", "q"], ["y"])],
+        "hardshrink": [node("Shrink", lambd=parameter)],
+        "softshrink": [node("Shrink", lambd=parameter, bias=parameter)],
+        "hardsigmoid": [node("HardSigmoid", alpha=1 / 6, beta=0.5)],
+        "hardswish": [node("HardSwish")],
+        "softsign": [node("Softsign")],
         "elu": [node("Elu", alpha=parameter)],
         # The operator's defaults are these constants in float32.
         "selu": [node("Selu")],

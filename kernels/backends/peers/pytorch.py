@@ -16,6 +16,9 @@ from kernels.backends import peers
 FORMS = ("value", "backward", "backward_from_output")
 #: Their operators start from the input.
 FROM_INPUT = ("softplus",)
+#: Operators without ``out``, and one that is three of them.
+WITHOUT_OUT = ("selu", "prelu", "softsign")
+LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
 #: The default of ``functional.softplus``.
 SOFTPLUS_THRESHOLD = 20
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
@@ -27,13 +30,17 @@ fixed_threads = peers.adjustable
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if record.name in LACKED:
+        return f"PyTorch has no {record.name}"
+    if record.name == "identity":
+        return "PyTorch has no identity that computes: nn.Identity gives its input back"
     if form in FORMS and not (form == "backward_from_output" and record.name in FROM_INPUT):
         return None
     return f"PyTorch has no {form} of its own: its autograd gives the product with a gradient, which is backward"
 
 
 def takes_out(record: Activation, form: str) -> bool:
-    return form == "value" and record.name not in ("selu", "prelu")
+    return form == "value" and record.name not in WITHOUT_OUT
 
 
 def to_own(array: np.ndarray) -> Any:
@@ -67,7 +74,7 @@ def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -
     return (_value_into if into else make)(record.name, dtype, *params)
 
 
-def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+def _value(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) -> Callable:
     import torch
     from torch.nn import functional
 
@@ -75,6 +82,15 @@ def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "relu": torch.relu,
         "leaky_relu": functools.partial(functional.leaky_relu, negative_slope=parameter),
         "prelu": functools.partial(torch.prelu, weight=torch.full((1,), parameter, dtype=_dtype(dtype))),
+        "relu6": functional.relu6,
+        "hardtanh": functools.partial(functional.hardtanh, min_val=parameter, max_val=second),
+        "threshold": functools.partial(functional.threshold, threshold=parameter, value=second),
+        "rrelu": functools.partial(functional.rrelu, lower=parameter, upper=second),
+        "hardshrink": functools.partial(functional.hardshrink, lambd=parameter),
+        "softshrink": functools.partial(functional.softshrink, lambd=parameter),
+        "hardsigmoid": functional.hardsigmoid,
+        "hardswish": functional.hardswish,
+        "softsign": functional.softsign,
         "elu": functools.partial(functional.elu, alpha=parameter),
         "selu": torch.selu,
         "sigmoid": torch.sigmoid,
@@ -87,7 +103,7 @@ def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     }[name]
 
 
-def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) -> Callable:
     """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
     import torch
 
@@ -98,6 +114,14 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     return {
         "relu": aten.relu.out,
         "leaky_relu": lambda x, out: aten.leaky_relu.out(x, parameter, out=out),
+        "relu6": lambda x, out: aten.hardtanh.out(x, 0, 6, out=out),
+        "hardtanh": lambda x, out: aten.hardtanh.out(x, parameter, second, out=out),
+        "threshold": lambda x, out: aten.threshold.out(x, parameter, second, out=out),
+        "rrelu": lambda x, out: aten.leaky_relu.out(x, (parameter + second) / 2, out=out),
+        "hardshrink": lambda x, out: aten.hardshrink.out(x, parameter, out=out),
+        "softshrink": lambda x, out: aten.softshrink.out(x, parameter, out=out),
+        "hardsigmoid": aten.hardsigmoid.out,
+        "hardswish": aten.hardswish.out,
         "elu": lambda x, out: aten.elu.out(x, parameter, out=out),
         "sigmoid": torch.sigmoid,
         "tanh": torch.tanh,
@@ -109,7 +133,7 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     }[name]
 
 
-def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:
+def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) -> Callable:
     import torch
 
     aten = torch.ops.aten
@@ -122,6 +146,15 @@ def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "leaky_relu": lambda g, x: leaky(g, x, parameter, False),
         # prelu's own operator computes the gradient of the weight, too.
         "prelu": lambda g, x: leaky(g, x, parameter, False),
+        "relu6": lambda g, x: aten.hardtanh_backward.default(g, x, 0, 6),
+        "hardtanh": lambda g, x: aten.hardtanh_backward.default(g, x, parameter, second),
+        "threshold": lambda g, x: aten.threshold_backward.default(g, x, parameter),
+        "rrelu": lambda g, x: leaky(g, x, (parameter + second) / 2, False),
+        "hardshrink": lambda g, x: aten.hardshrink_backward.default(g, x, parameter),
+        "softshrink": lambda g, x: aten.softshrink_backward.default(g, x, parameter),
+        "hardsigmoid": aten.hardsigmoid_backward.default,
+        "hardswish": aten.hardswish_backward.default,
+        "softsign": lambda g, x: g / torch.square(x.abs() + 1),
         "elu": lambda g, x: elu(g, parameter, 1, 1, False, x),
         "selu": lambda g, x: elu(g, SELU_ALPHA, SELU_SCALE, 1, False, x),
         "sigmoid": lambda g, x: from_output["sigmoid"](g, torch.sigmoid(x)),

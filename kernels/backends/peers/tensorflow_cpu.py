@@ -18,6 +18,11 @@ from kernels.backends import peers
 FROM_INPUT = ("relu", "leaky_relu", "prelu")
 FROM_OUTPUT = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh")
 
+LACKED = (
+    "threshold", "rrelu", "relu_squared", "hardshrink", "softshrink",
+    "hardsigmoid", "hardswish", "squareplus", "sparse_plus", "sparse_sigmoid",
+)  # fmt: skip
+
 reason = functools.partial(peers.missing, "TensorFlow", "tensorflow", "tensorflow")
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -25,6 +30,8 @@ takes_out = peers.without_out
 
 
 def absent(record: Activation, form: str, dtype: type | None = None) -> str | None:
+    if record.name in LACKED:
+        return f"TensorFlow has no {record.name}"
     if form in ("value", "backward") or (form == "backward_from_output" and record.name in FROM_OUTPUT):
         return None
     return f"TensorFlow has no {form} of {record.name}: its tape gives the product with a gradient, which is backward"
@@ -77,12 +84,16 @@ def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -
     return _by_tape(value)
 
 
-def _value(name: str, parameter: float = 1.0) -> Callable:
+def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
     tf, nn = library(), library().nn
     return {
         "relu": nn.relu,
         "leaky_relu": functools.partial(nn.leaky_relu, alpha=parameter),
         "prelu": functools.partial(nn.leaky_relu, alpha=parameter),
+        "identity": tf.identity,
+        "relu6": nn.relu6,
+        "hardtanh": lambda x: tf.clip_by_value(x, parameter, second),
+        "softsign": nn.softsign,
         "elu": nn.elu if parameter == 1 else lambda x: tf.where(x > 0, x, parameter * tf.math.expm1(x)),
         "selu": nn.selu,
         "sigmoid": tf.sigmoid,
