@@ -6,6 +6,7 @@ Imports nothing heavy: the build script renders the Cython text from it.
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 
 from kernels import coefficients
 
@@ -13,6 +14,10 @@ _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934
 #: 1 / sqrt(2 pi)
 _DENSITY = 0.3989422804014327
+#: gelu_tanh is x s(2u), u = _GELU_ROOT (x + _GELU_CUBIC x^3); _GELU_ROOT is sqrt(2 / pi).
+_GELU_ROOT = 0.7978845608028654
+_GELU_CUBIC = 0.044715
+_QUICK_GELU = 1.702
 
 #: Sums over a row use this many float64 accumulators (element i goes to lane i % LANES), then a halving tree over the
 #: lanes, so that every level, thread count and device adds in the same order.
@@ -50,6 +55,12 @@ def _split(value: float, double: bool) -> tuple[float, float]:
     return high, _to_float32(value - high)
 
 
+def _parts(value: Fraction, double: bool, bits: int) -> tuple[float, float]:
+    """A value as high + low, the high part of so many bits at most, 1 <= value < 2."""
+    high = Fraction(round(value * 2 ** (bits - 1)), 2 ** (bits - 1))
+    return float(high), float(value - high) if double else _to_float32(float(value - high))
+
+
 def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     """Name -> value, each exactly representable in the format ``name``."""
     double, wide = name != "float32", name == "wide"
@@ -59,6 +70,10 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     scale = 0 if wide else 512 if double else 64
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
+    # Where the linear part has fewer bits than the format, what a sum with it loses is itself a number of the format.
+    slope, slope_low = _parts(2 * Fraction(_GELU_ROOT), double, 48 if double else 19)
+    cubic, cubic_low = _parts(2 * Fraction(_GELU_ROOT) * Fraction(_GELU_CUBIC) * 16, double, 53 if double else 24)
+    quick, quick_low = _parts(Fraction(_QUICK_GELU), double, 53 if double else 24)
     return {
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
@@ -75,6 +90,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SHIFT_DOWN": shift - scale,
         # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number, and DOWN e^-EXP_FLOOR.
         "DOWN": 2.0**-scale,
+        "UP": 2.0**scale,
+        "LARGEST": _to_float32(3.4028234663852886e38) if name == "float32" else 1.7976931348623157e308,
         "EXP_FLOOR": -1000.0 if name == "float64" else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
@@ -97,6 +114,18 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "TAIL_FAR": _to_float32(0.4),
         # The normal density at 0.
         "DENSITY": _DENSITY if double else _to_float32(_DENSITY),
+        # Of x s(v) with v = x (GELU_SLOPE + GELU_CUBIC x^2) or v = QUICK x, in two parts; from x = END on e^-|v| is 0.
+        "GELU_SLOPE": slope,
+        "GELU_SLOPE_LOW": slope_low,
+        "GELU_CUBIC": cubic / 16,
+        "GELU_CUBIC_LOW": cubic_low / 16,
+        "GELU_TANH_END": 23.5 if name == "float64" else 11.5,
+        "QUICK": quick,
+        "QUICK_LOW": quick_low,
+        "QUICK_END": 585.0 if name == "float64" else 76.0,
+        # mish is x from here on, and its derivative 1.
+        "MISH_OPEN": 22.0 if double else 12.0,
+        "SHRINK": table["shrink"],
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

@@ -80,7 +80,7 @@ def _along_ones(value: Callable, x: Any) -> tuple:
 
 
 def _value(name: str, parameter: float = 1.0) -> Callable:
-    nn = library().nn
+    nn, numpy = library().nn, library().numpy
     return {
         "relu": nn.relu,
         "leaky_relu": lambda x: nn.leaky_relu(x, parameter),
@@ -88,10 +88,17 @@ def _value(name: str, parameter: float = 1.0) -> Callable:
         "elu": lambda x: nn.elu(x, parameter),
         "selu": nn.selu,
         "sigmoid": nn.sigmoid,
-        "tanh": library().numpy.tanh,
+        "tanh": numpy.tanh,
         "swish": nn.silu if parameter == 1 else lambda x: x * nn.sigmoid(parameter * x),
         "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
         "logsigmoid": nn.log_sigmoid,
         "gelu": functools.partial(nn.gelu, approximate=False),
+        "gelu_tanh": functools.partial(nn.gelu, approximate=True),
+        "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),
+        "mish": nn.mish,
+        "exponential": numpy.exp,
+        "celu": lambda x: nn.celu(x, parameter),
+        "tanhshrink": lambda x: x - numpy.tanh(x),
+        "softcap": lambda x: parameter * numpy.tanh(x / parameter),
         "softmax": nn.softmax,
     }[name]

@@ -15,8 +15,9 @@ from kernels.backends import peers
 
 #: Version of the operators; the first with a Gelu is 20.
 OPSET, IR = 20, 9
+QUICK_GELU = 1.702
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
-FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "softplus", "gelu")
+FLOAT32_ONLY = ("leaky_relu", "elu", "selu", "softplus", "gelu", "gelu_tanh", "mish", "celu")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -87,7 +88,8 @@ def _model(name: str, dtype: type, params: tuple) -> bytes:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     nodes = _nodes(name, *params)
     used = any("p" in node.input for node in nodes)
-    constants = [numpy_helper.from_array(np.array(params, dtype), "p")] if used else []
+    given = (QUICK_GELU,) if name == "quick_gelu" else params
+    constants = [numpy_helper.from_array(np.array(given, dtype), "p")] if used else []
     x, y = (helper.make_tensor_value_info(one, kind, None) for one in "xy")
     graph = helper.make_graph(nodes, name, [x], [y], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
@@ -121,5 +123,16 @@ def _nodes(name: str, parameter: float = 1.0) -> list:
         ],
         "logsigmoid": [gate(["x"]), helper.make_node("Log", ["s"], ["y"])],
         "gelu": [node("Gelu")],
+        "gelu_tanh": [node("Gelu", approximate="tanh")],
+        "quick_gelu": [product(["x", "p"], ["t"]), gate(["t"]), product(["x", "s"], ["y"])],
+        "mish": [node("Mish")],
+        "exponential": [node("Exp")],
+        "celu": [node("Celu", alpha=parameter)],
+        "tanhshrink": [node("Tanh", outputs=["t"]), helper.make_node("Sub", ["x", "t"], ["y"])],
+        "softcap": [
+            helper.make_node("Div", ["x", "p"], ["t"]),
+            helper.make_node("Tanh", ["t"], ["u"]),
+            product(["u", "p"], ["y"]),
+        ],
         "softmax": [node("Softmax", axis=-1)],
     }[name]

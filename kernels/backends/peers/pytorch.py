@@ -16,6 +16,7 @@ from kernels.backends import peers
 FORMS = ("value", "backward", "backward_from_output")
 #: Their operators start from the input.
 FROM_INPUT = ("softplus",)
+QUICK_GELU = 1.702
 #: The default of ``functional.softplus``.
 SOFTPLUS_THRESHOLD = 20
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
@@ -83,6 +84,13 @@ def _value(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "softplus": functools.partial(functional.softplus, beta=parameter),
         "logsigmoid": functional.logsigmoid,
         "gelu": functional.gelu,
+        "gelu_tanh": functools.partial(functional.gelu, approximate="tanh"),
+        "quick_gelu": lambda x: x * torch.sigmoid(QUICK_GELU * x),
+        "mish": functional.mish,
+        "exponential": torch.exp,
+        "celu": functools.partial(functional.celu, alpha=parameter),
+        "tanhshrink": functional.tanhshrink,
+        "softcap": lambda x: parameter * torch.tanh(x / parameter),
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -91,8 +99,8 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
     """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
     import torch
 
-    def gated(x, out):
-        return torch.mul(x, torch.sigmoid(parameter * x), out=out)
+    def gated(x, out, beta=parameter):
+        return torch.mul(x, torch.sigmoid(beta * x), out=out)
 
     aten = torch.ops.aten
     return {
@@ -105,6 +113,14 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         "softplus": lambda x, out: aten.softplus.out(x, parameter, out=out),
         "logsigmoid": aten.log_sigmoid.out,
         "gelu": aten.gelu.out,
+        "gelu_tanh": functools.partial(aten.gelu.out, approximate="tanh"),
+        "quick_gelu": functools.partial(gated, beta=QUICK_GELU),
+        "mish": aten.mish.out,
+        "exponential": torch.exp,
+        # celu is this with a scale of the input.
+        "celu": lambda x, out: aten.elu.out(x, parameter, 1, 1 / parameter, out=out),
+        "tanhshrink": lambda x, out: torch.sub(x, torch.tanh(x), out=out),
+        "softcap": lambda x, out: torch.mul(torch.tanh(x / parameter), parameter, out=out),
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -131,6 +147,13 @@ def _backward(name: str, dtype: type, parameter: float = 1.0) -> Callable:
         # The second result of forward is what its backward keeps.
         "logsigmoid": lambda g, x: aten.log_sigmoid_backward.default(g, x, aten.log_sigmoid_forward.default(x)[1]),
         "gelu": aten.gelu_backward.default,
+        "gelu_tanh": functools.partial(aten.gelu_backward.default, approximate="tanh"),
+        "quick_gelu": _gated_backward(QUICK_GELU),
+        "mish": aten.mish_backward.default,
+        "exponential": lambda g, x: g * torch.exp(x),
+        "celu": lambda g, x: elu(g, parameter, 1, 1 / parameter, False, x),
+        "tanhshrink": lambda g, x: g * torch.square(torch.tanh(x)),
+        "softcap": lambda g, x: from_output["tanh"](g, torch.tanh(x / parameter)),
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
     }[name]
 
@@ -157,6 +180,8 @@ def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Cal
         "selu": lambda g, y: elu(g, SELU_ALPHA, SELU_SCALE, 1, True, y),
         "sigmoid": aten.sigmoid_backward.default,
         "tanh": aten.tanh_backward.default,
+        "exponential": lambda g, y: g * y,
+        "celu": lambda g, y: elu(g, parameter, 1, 1 / parameter, True, y),
         "softmax": lambda g, y: aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
     }[name]
 
