@@ -6,7 +6,6 @@ Imports nothing heavy: the build script renders the Cython text from it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from fractions import Fraction
 
 from kernels import coefficients
@@ -15,6 +14,10 @@ _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934
 #: 1 / sqrt(2 pi)
 _DENSITY = 0.3989422804014327
+#: gelu_tanh is x s(2u), u = _GELU_ROOT (x + _GELU_CUBIC x^3); _GELU_ROOT is sqrt(2 / pi).
+_GELU_ROOT = 0.7978845608028654
+_GELU_CUBIC = 0.044715
+_QUICK_GELU = 1.702
 
 #: Sums over a row use this many float64 accumulators (element i goes to lane i % LANES), then a halving tree over the
 #: lanes, so that every level, thread count and device adds in the same order.
@@ -52,10 +55,10 @@ def _split(value: float, double: bool) -> tuple[float, float]:
     return high, _to_float32(value - high)
 
 
-def _parts(value: Fraction, rounded: Callable) -> tuple[float, float]:
-    """A number as the nearest one of a format, and the nearest to what is left."""
-    high = rounded(value)
-    return high, rounded(value - Fraction(high))
+def _parts(value: Fraction, double: bool, bits: int) -> tuple[float, float]:
+    """A value as high + low, the high part of so many bits at most, 1 <= value < 2."""
+    high = Fraction(round(value * 2 ** (bits - 1)), 2 ** (bits - 1))
+    return float(high), float(value - high) if double else _to_float32(float(value - high))
 
 
 def constants(name: str) -> dict[str, float | tuple[float, ...]]:
@@ -67,7 +70,12 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     scale = 0 if wide else 512 if double else 64
     selu_scale, selu_scale_low = _split(_SELU_SCALE, double)
     selu_scale_alpha, selu_scale_alpha_low = _split(_SELU_SCALE * _SELU_ALPHA, double)
-    sixth, sixth_low = _parts(Fraction(1, 6), float if double else _to_float32)
+    # 8 / 6, for its significand begins at 1.
+    sixth, sixth_low = _parts(Fraction(8, 6), double, 53 if double else 24)
+    # Where the linear part has fewer bits than the format, what a sum with it loses is itself a number of the format.
+    slope, slope_low = _parts(2 * Fraction(_GELU_ROOT), double, 48 if double else 19)
+    cubic, cubic_low = _parts(2 * Fraction(_GELU_ROOT) * Fraction(_GELU_CUBIC) * 16, double, 53 if double else 24)
+    quick, quick_low = _parts(Fraction(_QUICK_GELU), double, 53 if double else 24)
     return {
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
@@ -84,6 +92,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SHIFT_DOWN": shift - scale,
         # 1 / SCALE, where SCALE keeps e^EXP_FLOOR a normal number, and DOWN e^-EXP_FLOOR.
         "DOWN": 2.0**-scale,
+        "UP": 2.0**scale,
+        "LARGEST": _to_float32(3.4028234663852886e38) if name == "float32" else 1.7976931348623157e308,
         "EXP_FLOOR": -1000.0 if name == "float64" else -130.0,
         # e^x - 1 is -1 from here on.
         "EXPM1_FLOOR": -40.0 if double else -18.0,
@@ -99,8 +109,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SQUARE_FROM": 2.0**500 if double else 2.0**60,
         # What infinity counts as where it would meet another one: the largest power of two.
         "LARGE": 2.0**1023 if name == "float64" else 2.0**127,
-        "SIXTH": sixth,
-        "SIXTH_LOW": sixth_low,
+        "SIXTH": sixth / 8,
+        "SIXTH_LOW": sixth_low / 8,
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,
@@ -114,6 +124,18 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "TAIL_FAR": _to_float32(0.4),
         # The normal density at 0.
         "DENSITY": _DENSITY if double else _to_float32(_DENSITY),
+        # Of x s(v) with v = x (GELU_SLOPE + GELU_CUBIC x^2) or v = QUICK x, in two parts; from x = END on e^-|v| is 0.
+        "GELU_SLOPE": slope,
+        "GELU_SLOPE_LOW": slope_low,
+        "GELU_CUBIC": cubic / 16,
+        "GELU_CUBIC_LOW": cubic_low / 16,
+        "GELU_TANH_END": 23.5 if name == "float64" else 11.5,
+        "QUICK": quick,
+        "QUICK_LOW": quick_low,
+        "QUICK_END": 585.0 if name == "float64" else 76.0,
+        # mish is x from here on, and its derivative 1.
+        "MISH_OPEN": 22.0 if double else 12.0,
+        "SHRINK": table["shrink"],
         "SELU_SCALE": selu_scale,
         "SELU_SCALE_LOW": selu_scale_low,
         "SELU_SCALE_ALPHA": selu_scale_alpha,

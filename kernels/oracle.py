@@ -2,8 +2,8 @@
 
 Functions are named as in every formula text, take Python floats (or mpf), parameters after x, and return an mpf that is
 exact far beyond float64: no formula here subtracts nearly equal numbers, except at a true root. Infinities give the
-mathematical limit, NaN gives NaN; the sign of a zero is not judged. The constants of selu are the doubles nearest to
-``scale`` and to the product of the doubles ``scale`` and ``alpha``, as in all texts.
+mathematical limit, NaN gives NaN; the sign of a zero is not judged. The numbers of a definition are the nearest
+doubles, as in all texts; of selu those of ``scale`` and of the product of the doubles ``scale`` and ``alpha``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ EXACT_PRECISION = 4500
 
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+#: sqrt(2 / pi)
+GELU_ROOT = mp.mpf(0.7978845608028654)
+GELU_CUBIC = mp.mpf(0.044715)
+QUICK_GELU = 1.702
 
 
 def lookup(record: Activation, formula_name: str) -> Callable:
@@ -392,6 +396,103 @@ def _normal_distribution(x):
     if abs(x) > 2**64:  # mpmath's erfc ends here
         return mp.mpf(x > 0)
     return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+# ---------------------------------------------------------------- gelu_tanh, quick_gelu
+@_formula
+def gelu_tanh(x):
+    return _product(x, sigmoid(2 * GELU_ROOT * (x + GELU_CUBIC * x**3)))
+
+
+@_formula
+def gelu_tanh_derivative(x):
+    v, slope = 2 * GELU_ROOT * (x + GELU_CUBIC * x**3), 2 * GELU_ROOT * (1 + 3 * GELU_CUBIC * x**2)
+    return sigmoid(v) + _product(_product(x, slope), sigmoid_derivative(v))
+
+
+@_formula
+def quick_gelu(x):
+    return swish(x, QUICK_GELU)
+
+
+@_formula
+def quick_gelu_derivative(x):
+    return swish_derivative(x, QUICK_GELU)
+
+
+# ---------------------------------------------------------------- mish
+@_formula
+def mish(x):
+    return x if x == mp.inf else _product(x, _tanh_of_softplus(x))
+
+
+@_formula
+def mish_derivative(x):
+    t = _tanh_of_softplus(x)
+    return t + _product(_product(x, (1 - t) * (1 + t)), sigmoid(x))
+
+
+def _tanh_of_softplus(x):
+    if x > 2**16:  # 1 - 2 e^-2x, which is 1 to any precision here
+        return mp.one
+    n = mp.exp(x) * (mp.exp(x) + 2)
+    return n / (n + 2)
+
+
+# ---------------------------------------------------------------- exponential
+@_formula
+def exponential(x):
+    return mp.exp(x)
+
+
+@_formula
+def exponential_derivative(x):
+    return mp.exp(x)
+
+
+@_formula
+def exponential_derivative_from_output(y):
+    return y
+
+
+# ---------------------------------------------------------------- celu
+@_formula
+def celu(x, alpha):
+    return x if x > 0 else alpha * mp.expm1(x / alpha)
+
+
+@_formula
+def celu_derivative(x, alpha):
+    return 1 if x > 0 else mp.exp(x / alpha)
+
+
+@_formula
+def celu_derivative_from_output(y, alpha):
+    return 1 if y > 0 else (y + alpha) / alpha
+
+
+# ---------------------------------------------------------------- tanhshrink
+@_formula
+def tanhshrink(x):
+    if abs(x) < 2**-60:  # the next term is smaller by 2^-120
+        return x**3 / 3
+    return x - mp.tanh(x)
+
+
+@_formula
+def tanhshrink_derivative(x):
+    return mp.tanh(x) ** 2
+
+
+# ---------------------------------------------------------------- softcap
+@_formula
+def softcap(x, cap):
+    return cap * mp.tanh(x / cap)
+
+
+@_formula
+def softcap_derivative(x, cap):
+    return tanh_derivative(x / cap)
 
 
 # ---------------------------------------------------------------- softmax

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import kernels
+from kernels import oracle
 from kernels.activations import RECORDS
+from kernels.backends import OWN
 
 PARAMETRISED = [record for record in RECORDS if record.parameters]
 LEARNABLE = [record for record in RECORDS if record.learnable]
@@ -109,6 +111,26 @@ def test_odd_parameters(function, record, form, arrays, values, assert_same):
         assert_same(function(*arrays(x), *params), function(*arrays(spread), *params), number)
         other_kind = with_first(record, np.array(number, np.float32))
         assert_same(function(*arrays(x), *params), function(*arrays(x), *other_kind), number)
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["float32", "float64"])
+@pytest.mark.parametrize("parameter", [-0.7, 0.3, 3.0, 50.0])
+@pytest.mark.parametrize("name", ["celu", "softcap"])
+def test_a_quotient_in_an_exponent_is_not_rounded(name, parameter, single, backend):
+    """The record's bounds hold whatever the parameter: exp multiplies an error of x / parameter by up to 88 or 745."""
+    if not OWN[backend].compiled:
+        pytest.skip("bounds of these texts are for their example parameter")
+    dtype, reach = (np.float32, 110.0) if single else (np.float64, 750.0)
+    record, parameter = kernels.ACTIVATIONS[name], float(dtype(parameter))
+    rng = np.random.default_rng(5)
+    x = parameter * np.concatenate([rng.uniform(-reach, reach, 400), rng.uniform(-2, 2, 400), rng.normal(0, 1e-9, 50)])
+    x = x.astype(dtype)
+    for form in "value", "derivative":
+        exact, function = oracle.lookup(record, form), kernels.get(name, backend)
+        got = (function if form == "value" else function.derivative)(x, parameter)
+        errors = [oracle.ulp_error(a, exact(float(b), parameter), dtype) for a, b in zip(got, x, strict=True)]
+        bounds = record.ulp[form]
+        assert max(errors) <= (bounds.float32 if single else bounds.float64), x[int(np.argmax(errors))]
 
 
 def test_from_output_refuses_negative_parameters(record, backend):

@@ -157,6 +157,31 @@ def tail_rest(v, first):
     return fma(q, v, first)
 
 
+def shrink_quotient(z):
+    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+    if DOUBLE:
+        q = fma(SHRINK[15], z, SHRINK[14])
+        q = fma(q, z, SHRINK[13])
+        q = fma(q, z, SHRINK[12])
+        q = fma(q, z, SHRINK[11])
+        q = fma(q, z, SHRINK[10])
+        q = fma(q, z, SHRINK[9])
+        q = fma(q, z, SHRINK[8])
+        q = fma(q, z, SHRINK[7])
+    elif WIDE:
+        q = fma(SHRINK[9], z, SHRINK[8])
+        q = fma(q, z, SHRINK[7])
+    else:
+        q = SHRINK[7]
+    q = fma(q, z, SHRINK[6])
+    q = fma(q, z, SHRINK[5])
+    q = fma(q, z, SHRINK[4])
+    q = fma(q, z, SHRINK[3])
+    q = fma(q, z, SHRINK[2])
+    q = fma(q, z, SHRINK[1])
+    return fma(q, z, SHRINK[0])
+
+
 def clamp(x, bound):
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x
@@ -586,6 +611,258 @@ def gelu_derivative(x):
     s = slope * power_of_two(z)
     s = s if x < real(0) else -s
     return fma(fma(s, m, s), DOWN, real(-0.0) if x < real(0) else real(1))
+
+
+# ---------------------------------------------------------------- exponents of two parts
+# An exponent high + low, high the rounded product of a and b: exp multiplies what is lost by up to 88 (float32) or 709.
+def low_of_product(a, b, b_low, high):
+    """a (b + b_low) - high; float64 has room for it where a float32 is wanted."""
+    if WIDE:
+        return real(0)
+    return fma(a, b_low, fma(a, b, -high))
+
+
+def expm1_of_parts(high, low, n):
+    """e^(high + low - n ln 2) - 1, where that is within ln(2)/2: what the sum r loses is added last."""
+    if WIDE:
+        return expm1_reduced(high, n)
+    first = fma(n, -LN2_HIGH, high)
+    second = fma(n, -LN2_LOW, low)
+    r = first + second
+    return r + fma(r * r, exp_quotient(r), (first - r) + second)
+
+
+def low_of_reciprocal(a, reciprocal):
+    """1 / a - reciprocal."""
+    return fma(-reciprocal, a, real(1)) * reciprocal
+
+
+def finite_product(a, b):
+    """a b > 0, or the largest number."""
+    product = a * b
+    return LARGEST if product > LARGEST else product
+
+
+def gated(y, high, low):
+    """y / (1 + e^(high + low))."""
+    z = fma(high, LOG2E, SHIFT_DOWN)
+    p = power_of_two(z)
+    m = expm1_of_parts(high, low, z - SHIFT_DOWN)
+    return (y / fma(p, m, p + DOWN)) * DOWN
+
+
+def gated_derivative(y, slope, slope_low, high, low):
+    """(1 + e + t e) / (1 + e)^2, e = e^-v, v = high + low, t = y v'; for v < -1 e (1 + e + t) / (1 + e)^2, e = e^v."""
+    far = high < real(-1)
+    v = high if far else -high
+    z = fma(v, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    m = expm1_of_parts(v, low if far else -low, z - SHIFT_UP)
+    e = fma(p, m, p) * DOWN
+    factor = y if far else y * e
+    total = fma(factor, slope, real(1) + fma(factor, slope_low, e))
+    # As for swish: SCALE e total, and 1 / (1 + q) as 1 - q / (1 + q).
+    scaled = fma(p * total, m, p * total)
+    ratio = (e * (e + real(2)) if far else total) / fma(e, e + real(2), real(1))
+    return fma(-scaled, ratio, scaled) * DOWN if far else ratio
+
+
+# ---------------------------------------------------------------- gelu_tanh, quick_gelu
+def gelu_tanh_slope_low(y, square, slope):
+    """What ``slope`` = GELU_CUBIC y^2 + GELU_SLOPE lacks; GELU_SLOPE has so few bits that its difference is exact."""
+    if WIDE:
+        return real(0)
+    lost = fma(GELU_CUBIC, fma(y, y, -square), fma(GELU_CUBIC_LOW, square, GELU_SLOPE_LOW))
+    return fma(GELU_CUBIC, square, GELU_SLOPE - slope) + lost
+
+
+def gelu_tanh(x):
+    y = clamp(x, GELU_TANH_END)
+    square = y * y
+    slope = fma(GELU_CUBIC, square, GELU_SLOPE)
+    slope_low = gelu_tanh_slope_low(y, square, slope)
+    high = -y * slope
+    low = low_of_product(-y, slope, slope_low, high)
+    inner = gated(y, high, low)
+    return x if high < -GATE_OPEN else inner
+
+
+def gelu_tanh_derivative(x):
+    """With v = y slope, v' is slope + 2 GELU_CUBIC y^2."""
+    y = clamp(x, GELU_TANH_END)
+    square = y * y
+    slope = fma(GELU_CUBIC, square, GELU_SLOPE)
+    slope_low = gelu_tanh_slope_low(y, square, slope)
+    high = y * slope
+    low = low_of_product(y, slope, slope_low, high)
+    twice = real(2) * GELU_CUBIC
+    steep = fma(twice, square, slope)
+    lost = fma(twice, fma(y, y, -square), fma(real(2) * GELU_CUBIC_LOW, square, slope_low))
+    return gated_derivative(y, steep, fma(twice, square, slope - steep) + lost, high, low)
+
+
+def quick_gelu(x):
+    y = clamp(x, QUICK_END)
+    high = y * -QUICK
+    low = low_of_product(y, -QUICK, -QUICK_LOW, high)
+    inner = gated(y, high, low)
+    return x if high < -GATE_OPEN else inner
+
+
+def quick_gelu_derivative(x):
+    y = clamp(x, QUICK_END)
+    high = y * QUICK
+    low = low_of_product(y, QUICK, QUICK_LOW, high)
+    return gated_derivative(y, QUICK, QUICK_LOW, high, low)
+
+
+# ---------------------------------------------------------------- mish
+# n / (n + 2) is k / (k + 1), k = e + e^2/2 = p (1 + j), p the power of two of e.
+def mish(x):
+    y = EXP_FLOOR if x < EXP_FLOOR else x
+    y = MISH_OPEN if y > MISH_OPEN else y
+    z = fma(y, LOG2E, SHIFT_UP)
+    scaled = power_of_two(z)
+    m = expm1_reduced(y, z - SHIFT_UP)
+    p = scaled * DOWN
+    j = fma(real(0.5) * p * (real(1) + m), real(1) + m, m)
+    gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + real(1))) * DOWN
+    return x if x > MISH_OPEN else gated_
+
+
+def mish_derivative(x):
+    """Far below 0 e b / (1 + k)^2, b = (1 + e/2) (1 + k) + x (1 + e), as swish's; above, its distance from 1/2 or 1."""
+    y = EXP_FLOOR if x < EXP_FLOOR else x
+    y = MISH_OPEN if y > MISH_OPEN else y
+    z = fma(y, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    m = expm1_reduced(y, z - SHIFT_UP)
+    e = fma(p, m, p) * DOWN
+    k = fma(real(0.5) * e, e, e)
+    b = fma(e, fma(e, fma(real(0.25), e, real(1)), real(1.5) + y), real(1) + y)
+    from_half = fma(-e, fma(e, fma(e, fma(real(0.125), e, real(0.5)), real(0.5) + y), y), real(0.5))
+    from_one = fma(e, fma(e, real(0.5) - y, real(1) - y), real(1))
+    far = y < real(-1)
+    positive = y > real(0)
+    distance = from_one if positive else from_half
+    scaled = fma(p * b, m, p * b)
+    ratio = (k * (k + real(2)) if far else distance) / fma(k, k + real(2), real(1))
+    end = real(1) if positive else real(0.5)
+    return fma(-scaled, ratio, scaled) * DOWN if far else end - ratio
+
+
+# ---------------------------------------------------------------- exponential
+def exponential(x):
+    y = clamp(x, -EXP_FLOOR)
+    rises = y > real(0)
+    shift = SHIFT_DOWN if rises else SHIFT_UP
+    z = fma(y, LOG2E, shift)
+    p = power_of_two(z)
+    return fma(p, expm1_reduced(y, z - shift), p) * (UP if rises else DOWN)
+
+
+def exponential_derivative(x):
+    return exponential(x)
+
+
+def exponential_derivative_from_output(y):
+    return y
+
+
+# ---------------------------------------------------------------- celu
+# x / alpha is x times a reciprocal of two parts, which no loop computes twice. Where alpha < 0 the exponential rises.
+# For |alpha| < 2^-100 or > 2^100 (float32; float64: 2^-900, 2^900) the second part is lost.
+def celu(x, alpha):
+    limit = finite_product(abs(alpha), -EXPM1_FLOOR if alpha > real(0) else -EXP_FLOOR)
+    y = -limit if x < -limit else x
+    reciprocal = real(1) / alpha
+    high = y * reciprocal
+    low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    rises = high > GATE_OPEN
+    shift = SHIFT_DOWN if rises else SHIFT
+    z = fma(high, LOG2E, shift)
+    p = power_of_two(z)
+    m = expm1_of_parts(high, low, z - shift)
+    negative = (alpha * fma(p, m, p - (DOWN if rises else real(1)))) * (UP if rises else real(1))
+    # e^t - 1 is t up to there, and need not be scaled where x is subnormal.
+    return x if x >= -LOG1P_LINEAR * abs(alpha) else negative
+
+
+def celu_derivative(x, alpha):
+    limit = finite_product(abs(alpha), -EXP_FLOOR)
+    y = clamp(x, limit)
+    reciprocal = real(1) / alpha
+    high = y * reciprocal
+    low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    rises = high > real(0)
+    shift = SHIFT_DOWN if rises else SHIFT_UP
+    z = fma(high, LOG2E, shift)
+    p = power_of_two(z)
+    negative = fma(p, expm1_of_parts(high, low, z - shift), p) * (UP if rises else DOWN)
+    return real(1) if x > real(0) else negative
+
+
+def celu_derivative_from_output(y, alpha):
+    negative = (y + alpha) / alpha
+    return real(1) if y > real(0) else negative
+
+
+# ---------------------------------------------------------------- tanhshrink
+def tanhshrink(x):
+    """a - 1 + 2 e / (1 + e), e = e^-2a, a = |x|; a polynomial where that cancels."""
+    a = abs(x)
+    square = a * a
+    cube = x * square
+    quotient = shrink_quotient(square)
+    near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    e = exp_nonpositive(real(-2) * a)
+    far = (a - real(1)) + (e + e) / (real(1) + e)
+    return copy_sign(far if a > real(1) else near, x)
+
+
+def tanhshrink_derivative(x):
+    """tanh(x)^2, from a - tanh(a) up to 1."""
+    a = abs(x)
+    square = a * a
+    shrunk = a * square * shrink_quotient(square)
+    t = a - shrunk
+    near = fma(t, t, real(2) * t * ((a - t) - shrunk))
+    e = exp_nonpositive(real(-2) * a)
+    far = real(1) - (real(4) * e) / fma(e, e + real(2), real(1))
+    return far if a > real(1) else near
+
+
+# ---------------------------------------------------------------- softcap
+def softcap(x, cap):
+    """As tanh, of |x| / cap, which is |x| times a reciprocal of two parts."""
+    size = abs(cap)
+    limit = finite_product(size, TANH_ONE)
+    a = abs(x)
+    a = limit if a > limit else a
+    steep = real(-2) / size
+    high = a * steep
+    low = low_of_product(a, steep, real(-2) * low_of_reciprocal(size, real(-0.5) * steep), high)
+    z = fma(high, LOG2E, SHIFT)
+    p = power_of_two(z)
+    m = expm1_of_parts(high, low, z - SHIFT)
+    capped = (size * fma(-p, m, real(1) - p)) / fma(p, m, real(1) + p)
+    # tanh(t) is t up to there, and need not be scaled where x is subnormal.
+    return x if abs(x) <= LOG1P_LINEAR * size else copy_sign(capped, x)
+
+
+def softcap_derivative(x, cap):
+    size = abs(cap)
+    limit = finite_product(size, real(-0.5) * EXP_FLOOR)
+    a = abs(x)
+    a = limit if a > limit else a
+    steep = real(-2) / size
+    high = a * steep
+    low = low_of_product(a, steep, real(-2) * low_of_reciprocal(size, real(-0.5) * steep), high)
+    z = fma(high, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    scaled = fma(p, expm1_of_parts(high, low, z - SHIFT_UP), p)
+    e = scaled * DOWN
+    return (scaled / fma(e, e + real(2), real(1))) * (real(4) * DOWN)
 
 
 # ---------------------------------------------------------------- softmax

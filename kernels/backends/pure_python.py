@@ -8,6 +8,7 @@ with branches, in if statements, is in ``pure_python_if_else.py``: the variant "
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable
@@ -19,8 +20,14 @@ from kernels.activations import Activation
 from kernels.backends import pure_python_if_else, texts
 
 LARGEST = sys.float_info.max
+#: math.exp raises OverflowError beyond.
+LOG_LARGEST = math.log(LARGEST)
 SQRT_HALF = math.sqrt(0.5)
 SQRT_TWO_PI = math.sqrt(2.0 * math.pi)
+#: sqrt(2 / pi)
+GELU_ROOT = 0.7978845608028654
+GELU_CUBIC = 0.044715
+QUICK_GELU = 1.702
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 
@@ -306,6 +313,113 @@ def gelu(x):
 def gelu_derivative(x):
     finite = min(max(x, -64.0), 64.0)
     return 0.5 * math.erfc(-x * SQRT_HALF) + finite * math.exp(-0.5 * finite * finite) / SQRT_TWO_PI
+
+
+# ---------------------------------------------------------------- gelu_tanh, quick_gelu
+# exp multiplies a rounding of its argument by up to 745: nothing in float32.
+def gelu_tanh(x):
+    finite = min(max(x, -64.0), 64.0)
+    t = 2.0 * GELU_ROOT * (finite + GELU_CUBIC * finite**3)
+    h = math.exp(-0.5 * abs(t))
+    return x / (1.0 + h * h) if t >= 0.0 else finite * h / (1.0 + h * h) * h
+
+
+def gelu_tanh_derivative(x):
+    x = min(max(x, -64.0), 64.0)
+    t = 2.0 * GELU_ROOT * (x + GELU_CUBIC * x**3)
+    slope = 2.0 * GELU_ROOT * (x + 3.0 * GELU_CUBIC * x**3)
+    h = math.exp(-0.5 * abs(t))
+    u = 1.0 + h * h
+    return (1.0 + slope * h * h / u) / u if t >= 0.0 else (1.0 + slope / u) * h / u * h
+
+
+def quick_gelu(x):
+    return swish(x, QUICK_GELU)
+
+
+def quick_gelu_derivative(x):
+    return swish_derivative(x, QUICK_GELU)
+
+
+# ---------------------------------------------------------------- mish
+# With n of e^x divided by e^2x where x > 0: of e = e^-|x|, whose root is multiplied twice as for swish.
+def mish(x):
+    finite = max(x, -LARGEST)
+    h = math.exp(-0.5 * abs(finite))
+    e = h * h
+    if finite >= 0.0:
+        return x * ((1.0 + 2.0 * e) / (1.0 + 2.0 * e * (1.0 + e)))
+    return finite * h * ((2.0 + e) / (2.0 + e * (2.0 + e))) * h
+
+
+def mish_derivative(x):
+    x = min(max(x, -2000.0), 2000.0)
+    h = math.exp(-0.5 * abs(x))
+    e = h * h
+    if x >= 0.0:
+        u = 1.0 + 2.0 * e * (1.0 + e)
+        return 1.0 + 2.0 * e * e * (2.0 * x * (1.0 + e) - u) / u**2
+    u = 1.0 + e * (1.0 + 0.5 * e)
+    return ((1.0 + 0.5 * e) * u + x * (1.0 + e)) * h / u**2 * h
+
+
+# ---------------------------------------------------------------- exponential
+def exponential(x):
+    return math.exp(x) if x <= LOG_LARGEST else x * LARGEST
+
+
+def exponential_derivative(x):
+    return exponential(x)
+
+
+def exponential_derivative_from_output(y):
+    return y
+
+
+# ---------------------------------------------------------------- celu
+def celu(x, alpha):
+    if x > 0.0:
+        return x
+    t = quotient(x, alpha)
+    return alpha * (math.expm1(t) if t <= LOG_LARGEST else t * LARGEST)
+
+
+def celu_derivative(x, alpha):
+    return 1.0 if x > 0.0 else exponential(quotient(x, alpha))
+
+
+def celu_derivative_from_output(y, alpha):
+    return 1.0 if y > 0.0 else quotient(y + alpha, alpha)
+
+
+# ---------------------------------------------------------------- tanhshrink
+def tanhshrink(x):
+    a = abs(x)
+    if a < 1.0:
+        # x - tanh(x) cancels, but not in tanh's continued fraction x / (1 + x^2 / (3 + x^2 / (5 + ...))).
+        z = x * x
+        rest = functools.reduce(lambda below, odd: z / (odd + below), range(25, 3, -2), 0.0)
+        return x * z / (3.0 + z + rest)
+    e = math.exp(-2.0 * a)
+    return math.copysign((a - 1.0) + 2.0 * e / (1.0 + e), x)
+
+
+def tanhshrink_derivative(x):
+    return math.tanh(x) ** 2
+
+
+# ---------------------------------------------------------------- softcap
+def softcap(x, cap):
+    return cap * math.tanh(quotient(x, cap))
+
+
+def softcap_derivative(x, cap):
+    return tanh_derivative(quotient(x, cap))
+
+
+def quotient(x, y):
+    """x / y by the rules of floating-point numbers, under which a division by 0 raises nothing."""
+    return x / y if y else x * math.copysign(math.inf, y)
 
 
 # ---------------------------------------------------------------- softmax

@@ -8,6 +8,12 @@ from __future__ import annotations
 import math
 
 LARGEST = 1.7976931348623157e308
+#: math.exp raises OverflowError beyond.
+LOG_LARGEST = 709.782712893384
+#: sqrt(2 / pi)
+GELU_ROOT = 0.7978845608028654
+GELU_CUBIC = 0.044715
+QUICK_GELU = 1.702
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 
@@ -389,3 +395,101 @@ def _finite(x):
     if x < -LARGEST:
         return -LARGEST
     return x
+
+
+# ---------------------------------------------------------------- gelu_tanh, quick_gelu
+def gelu_tanh(x):
+    if x >= 0.0:
+        return x / (1.0 + math.exp(-_gelu_exponent(x)))
+    x = _finite(x)
+    root = math.exp(0.5 * _gelu_exponent(x))
+    return x * root / (1.0 + root * root) * root
+
+
+def gelu_tanh_derivative(x):
+    if x > 64.0:
+        return 1.0
+    if x < -64.0:
+        return -0.0
+    t = _gelu_exponent(x)
+    slope = 2.0 * GELU_ROOT * (x + 3.0 * GELU_CUBIC * x * x * x)
+    if x >= 0.0:
+        e = math.exp(-t)
+        return (1.0 + slope * e / (1.0 + e)) / (1.0 + e)
+    root = math.exp(0.5 * t)
+    gate = 1.0 + root * root
+    return (1.0 + slope / gate) * root / gate * root
+
+
+def quick_gelu(x):
+    return swish(x, QUICK_GELU)
+
+
+def quick_gelu_derivative(x):
+    return swish_derivative(x, QUICK_GELU)
+
+
+def _gelu_exponent(x):
+    if x > 64.0:
+        return 2000.0
+    if x < -64.0:
+        return -2000.0
+    return 2.0 * GELU_ROOT * (x + GELU_CUBIC * x * x * x)
+
+
+# ---------------------------------------------------------------- mish
+def mish(x):
+    if x > 20.0:
+        return x
+    x = _finite(x)
+    root = math.exp(0.5 * x)
+    e = root * root
+    return x * root * ((e + 2.0) / (e * (e + 2.0) + 2.0)) * root
+
+
+def mish_derivative(x):
+    if x > 25.0:
+        return 1.0
+    if x < -2000.0:
+        return -0.0
+    root = math.exp(0.5 * x)
+    e = root * root
+    u = 1.0 + e * (1.0 + 0.5 * e)
+    return ((1.0 + 0.5 * e) * u + x * (1.0 + e)) * root / (u * u) * root
+
+
+# ---------------------------------------------------------------- celu
+def celu(x, alpha):
+    if x > 0.0:
+        return x
+    if alpha == 0.0:
+        return x * math.inf
+    t = x / alpha
+    if t > LOG_LARGEST:
+        return alpha * math.inf
+    return alpha * math.expm1(t)
+
+
+def celu_derivative(x, alpha):
+    if x > 0.0:
+        return 1.0
+    if alpha == 0.0:
+        return math.exp(x * math.inf)
+    t = x / alpha
+    if t > LOG_LARGEST:
+        return math.inf
+    return math.exp(t)
+
+
+# ---------------------------------------------------------------- tanhshrink
+def tanhshrink(x):
+    if x < 0.0:
+        return -tanhshrink(-x)
+    if x > 1.0:
+        e = math.exp(-2.0 * x)
+        return (x - 1.0) + 2.0 * e / (1.0 + e)
+    square = x * x
+    fraction = 0.0
+    for odd in range(25, 3, -2):
+        fraction = square / (odd + fraction)
+    return x * square / (3.0 + square + fraction)

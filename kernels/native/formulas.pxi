@@ -155,6 +155,32 @@ cdef inline real tail_rest(real v, real first) noexcept nogil:
     return fma(q, v, first)
 
 
+cdef inline real shrink_quotient(real z) noexcept nogil:
+    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+    cdef real q
+    if real is double:
+        q = fma(SHRINK_15(z), z, SHRINK_14(z))
+        q = fma(q, z, SHRINK_13(z))
+        q = fma(q, z, SHRINK_12(z))
+        q = fma(q, z, SHRINK_11(z))
+        q = fma(q, z, SHRINK_10(z))
+        q = fma(q, z, SHRINK_9(z))
+        q = fma(q, z, SHRINK_8(z))
+        q = fma(q, z, SHRINK_7(z))
+    elif real is wide:
+        q = fma(SHRINK_9(z), z, SHRINK_8(z))
+        q = fma(q, z, SHRINK_7(z))
+    else:
+        q = SHRINK_7(z)
+    q = fma(q, z, SHRINK_6(z))
+    q = fma(q, z, SHRINK_5(z))
+    q = fma(q, z, SHRINK_4(z))
+    q = fma(q, z, SHRINK_3(z))
+    q = fma(q, z, SHRINK_2(z))
+    q = fma(q, z, SHRINK_1(z))
+    return fma(q, z, SHRINK_0(z))
+
+
 cdef inline real clamp(real x, real bound) noexcept nogil:
     """x limited to [-bound, bound]; NaN stays."""
     x = bound if x > bound else x
@@ -580,6 +606,263 @@ cdef inline real gelu_derivative(real x) noexcept nogil:
     cdef real s = slope * power_of_two(z)
     s = s if x < <real>0 else -s
     return fma(fma(s, m, s), DOWN(x), <real>-0.0 if x < <real>0 else <real>1)
+
+
+# ---------------------------------------------------------------- exponents of two parts
+# An exponent high + low, high the rounded product of a and b: exp multiplies what is lost by up to 88 (float32) or 709.
+cdef inline real low_of_product(real a, real b, real b_low, real high) noexcept nogil:
+    """a (b + b_low) - high; float64 has room for it where a float32 is wanted."""
+    if real is wide:
+        return <real>0
+    else:
+        return fma(a, b_low, fma(a, b, -high))
+
+
+cdef inline real expm1_of_parts(real high, real low, real n) noexcept nogil:
+    """e^(high + low - n ln 2) - 1, where that is within ln(2)/2: what the sum r loses is added last."""
+    cdef real first, second, r
+    if real is wide:
+        return expm1_reduced(high, n)
+    else:
+        first = fma(n, -LN2_HIGH(high), high)
+        second = fma(n, -LN2_LOW(high), low)
+        r = first + second
+        return r + fma(r * r, exp_quotient(r), (first - r) + second)
+
+
+cdef inline real low_of_reciprocal(real a, real reciprocal) noexcept nogil:
+    """1 / a - reciprocal."""
+    return fma(-reciprocal, a, <real>1) * reciprocal
+
+
+cdef inline real finite_product(real a, real b) noexcept nogil:
+    """a b > 0, or the largest number."""
+    cdef real product = a * b
+    return LARGEST(a) if product > LARGEST(a) else product
+
+
+cdef inline real gated(real y, real high, real low) noexcept nogil:
+    """y / (1 + e^(high + low))."""
+    cdef real z = fma(high, LOG2E(y), SHIFT_DOWN(y))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_of_parts(high, low, z - SHIFT_DOWN(y))
+    return (y / fma(p, m, p + DOWN(y))) * DOWN(y)
+
+
+cdef inline real gated_derivative(real y, real slope, real slope_low, real high, real low) noexcept nogil:
+    """(1 + e + t e) / (1 + e)^2, e = e^-v, v = high + low, t = y v'; for v < -1 e (1 + e + t) / (1 + e)^2, e = e^v."""
+    cdef bint far = high < <real>-1
+    cdef real v = high if far else -high
+    cdef real z = fma(v, LOG2E(y), SHIFT_UP(y))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_of_parts(v, low if far else -low, z - SHIFT_UP(y))
+    cdef real e = fma(p, m, p) * DOWN(y)
+    cdef real factor = y if far else y * e
+    cdef real total = fma(factor, slope, <real>1 + fma(factor, slope_low, e))
+    # As for swish: SCALE e total, and 1 / (1 + q) as 1 - q / (1 + q).
+    cdef real scaled = fma(p * total, m, p * total)
+    cdef real ratio = (e * (e + <real>2) if far else total) / fma(e, e + <real>2, <real>1)
+    return fma(-scaled, ratio, scaled) * DOWN(y) if far else ratio
+
+
+# ---------------------------------------------------------------- gelu_tanh, quick_gelu
+cdef inline real gelu_tanh_slope_low(real y, real square, real slope) noexcept nogil:
+    """What ``slope`` = GELU_CUBIC y^2 + GELU_SLOPE lacks; GELU_SLOPE has so few bits that its difference is exact."""
+    cdef real lost
+    if real is wide:
+        return <real>0
+    else:
+        lost = fma(GELU_CUBIC(y), fma(y, y, -square), fma(GELU_CUBIC_LOW(y), square, GELU_SLOPE_LOW(y)))
+        return fma(GELU_CUBIC(y), square, GELU_SLOPE(y) - slope) + lost
+
+
+cdef inline real gelu_tanh(real x) noexcept nogil:
+    cdef real y = clamp(x, GELU_TANH_END(x))
+    cdef real square = y * y
+    cdef real slope = fma(GELU_CUBIC(x), square, GELU_SLOPE(x))
+    cdef real slope_low = gelu_tanh_slope_low(y, square, slope)
+    cdef real high = -y * slope
+    cdef real low = low_of_product(-y, slope, slope_low, high)
+    cdef real inner = gated(y, high, low)
+    return x if high < -GATE_OPEN(x) else inner
+
+
+cdef inline real gelu_tanh_derivative(real x) noexcept nogil:
+    """With v = y slope, v' is slope + 2 GELU_CUBIC y^2."""
+    cdef real y = clamp(x, GELU_TANH_END(x))
+    cdef real square = y * y
+    cdef real slope = fma(GELU_CUBIC(x), square, GELU_SLOPE(x))
+    cdef real slope_low = gelu_tanh_slope_low(y, square, slope)
+    cdef real high = y * slope
+    cdef real low = low_of_product(y, slope, slope_low, high)
+    cdef real twice = <real>2 * GELU_CUBIC(x)
+    cdef real steep = fma(twice, square, slope)
+    cdef real lost = fma(twice, fma(y, y, -square), fma(<real>2 * GELU_CUBIC_LOW(x), square, slope_low))
+    return gated_derivative(y, steep, fma(twice, square, slope - steep) + lost, high, low)
+
+
+cdef inline real quick_gelu(real x) noexcept nogil:
+    cdef real y = clamp(x, QUICK_END(x))
+    cdef real high = y * -QUICK(x)
+    cdef real low = low_of_product(y, -QUICK(x), -QUICK_LOW(x), high)
+    cdef real inner = gated(y, high, low)
+    return x if high < -GATE_OPEN(x) else inner
+
+
+cdef inline real quick_gelu_derivative(real x) noexcept nogil:
+    cdef real y = clamp(x, QUICK_END(x))
+    cdef real high = y * QUICK(x)
+    cdef real low = low_of_product(y, QUICK(x), QUICK_LOW(x), high)
+    return gated_derivative(y, QUICK(x), QUICK_LOW(x), high, low)
+
+
+# ---------------------------------------------------------------- mish
+# n / (n + 2) is k / (k + 1), k = e + e^2/2 = p (1 + j), p the power of two of e.
+cdef inline real mish(real x) noexcept nogil:
+    cdef real y = EXP_FLOOR(x) if x < EXP_FLOOR(x) else x
+    y = MISH_OPEN(x) if y > MISH_OPEN(x) else y
+    cdef real z = fma(y, LOG2E(x), SHIFT_UP(x))
+    cdef real scaled = power_of_two(z)
+    cdef real m = expm1_reduced(y, z - SHIFT_UP(x))
+    cdef real p = scaled * DOWN(x)
+    cdef real j = fma(<real>0.5 * p * (<real>1 + m), <real>1 + m, m)
+    cdef real gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + <real>1)) * DOWN(x)
+    return x if x > MISH_OPEN(x) else gated_
+
+
+cdef inline real mish_derivative(real x) noexcept nogil:
+    """Far below 0 e b / (1 + k)^2, b = (1 + e/2) (1 + k) + x (1 + e), as swish's; above, its distance from 1/2 or 1."""
+    cdef real y = EXP_FLOOR(x) if x < EXP_FLOOR(x) else x
+    y = MISH_OPEN(x) if y > MISH_OPEN(x) else y
+    cdef real z = fma(y, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_reduced(y, z - SHIFT_UP(x))
+    cdef real e = fma(p, m, p) * DOWN(x)
+    cdef real k = fma(<real>0.5 * e, e, e)
+    cdef real b = fma(e, fma(e, fma(<real>0.25, e, <real>1), <real>1.5 + y), <real>1 + y)
+    cdef real from_half = fma(-e, fma(e, fma(e, fma(<real>0.125, e, <real>0.5), <real>0.5 + y), y), <real>0.5)
+    cdef real from_one = fma(e, fma(e, <real>0.5 - y, <real>1 - y), <real>1)
+    cdef bint far = y < <real>-1
+    cdef bint positive = y > <real>0
+    cdef real distance = from_one if positive else from_half
+    cdef real scaled = fma(p * b, m, p * b)
+    cdef real ratio = (k * (k + <real>2) if far else distance) / fma(k, k + <real>2, <real>1)
+    cdef real end = <real>1 if positive else <real>0.5
+    return fma(-scaled, ratio, scaled) * DOWN(x) if far else end - ratio
+
+
+# ---------------------------------------------------------------- exponential
+cdef inline real exponential(real x) noexcept nogil:
+    cdef real y = clamp(x, -EXP_FLOOR(x))
+    cdef bint rises = y > <real>0
+    cdef real shift = SHIFT_DOWN(x) if rises else SHIFT_UP(x)
+    cdef real z = fma(y, LOG2E(x), shift)
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_reduced(y, z - shift), p) * (UP(x) if rises else DOWN(x))
+
+
+cdef inline real exponential_derivative(real x) noexcept nogil:
+    return exponential(x)
+
+
+cdef inline real exponential_derivative_from_output(real y) noexcept nogil:
+    return y
+
+
+# ---------------------------------------------------------------- celu
+# x / alpha is x times a reciprocal of two parts, which no loop computes twice. Where alpha < 0 the exponential rises.
+# For |alpha| < 2^-100 or > 2^100 (float32; float64: 2^-900, 2^900) the second part is lost.
+cdef inline real celu(real x, real alpha) noexcept nogil:
+    cdef real limit = finite_product(absolute(alpha), -EXPM1_FLOOR(x) if alpha > <real>0 else -EXP_FLOOR(x))
+    cdef real y = -limit if x < -limit else x
+    cdef real reciprocal = <real>1 / alpha
+    cdef real high = y * reciprocal
+    cdef real low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    cdef bint rises = high > GATE_OPEN(x)
+    cdef real shift = SHIFT_DOWN(x) if rises else SHIFT(x)
+    cdef real z = fma(high, LOG2E(x), shift)
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_of_parts(high, low, z - shift)
+    cdef real negative = (alpha * fma(p, m, p - (DOWN(x) if rises else <real>1))) * (UP(x) if rises else <real>1)
+    # e^t - 1 is t up to there, and need not be scaled where x is subnormal.
+    return x if x >= -LOG1P_LINEAR(x) * absolute(alpha) else negative
+
+
+cdef inline real celu_derivative(real x, real alpha) noexcept nogil:
+    cdef real limit = finite_product(absolute(alpha), -EXP_FLOOR(x))
+    cdef real y = clamp(x, limit)
+    cdef real reciprocal = <real>1 / alpha
+    cdef real high = y * reciprocal
+    cdef real low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    cdef bint rises = high > <real>0
+    cdef real shift = SHIFT_DOWN(x) if rises else SHIFT_UP(x)
+    cdef real z = fma(high, LOG2E(x), shift)
+    cdef real p = power_of_two(z)
+    cdef real negative = fma(p, expm1_of_parts(high, low, z - shift), p) * (UP(x) if rises else DOWN(x))
+    return <real>1 if x > <real>0 else negative
+
+
+cdef inline real celu_derivative_from_output(real y, real alpha) noexcept nogil:
+    cdef real negative = (y + alpha) / alpha
+    return <real>1 if y > <real>0 else negative
+
+
+# ---------------------------------------------------------------- tanhshrink
+cdef inline real tanhshrink(real x) noexcept nogil:
+    """a - 1 + 2 e / (1 + e), e = e^-2a, a = |x|; a polynomial where that cancels."""
+    cdef real a = absolute(x)
+    cdef real square = a * a
+    cdef real cube = x * square
+    cdef real quotient = shrink_quotient(square)
+    cdef real near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    cdef real e = exp_nonpositive(<real>-2 * a)
+    cdef real far = (a - <real>1) + (e + e) / (<real>1 + e)
+    return copy_sign(far if a > <real>1 else near, x)
+
+
+cdef inline real tanhshrink_derivative(real x) noexcept nogil:
+    """tanh(x)^2, from a - tanh(a) up to 1."""
+    cdef real a = absolute(x)
+    cdef real square = a * a
+    cdef real shrunk = a * square * shrink_quotient(square)
+    cdef real t = a - shrunk
+    cdef real near = fma(t, t, <real>2 * t * ((a - t) - shrunk))
+    cdef real e = exp_nonpositive(<real>-2 * a)
+    cdef real far = <real>1 - (<real>4 * e) / fma(e, e + <real>2, <real>1)
+    return far if a > <real>1 else near
+
+
+# ---------------------------------------------------------------- softcap
+cdef inline real softcap(real x, real cap) noexcept nogil:
+    """As tanh, of |x| / cap, which is |x| times a reciprocal of two parts."""
+    cdef real size = absolute(cap)
+    cdef real limit = finite_product(size, TANH_ONE(x))
+    cdef real a = absolute(x)
+    a = limit if a > limit else a
+    cdef real steep = <real>-2 / size
+    cdef real high = a * steep
+    cdef real low = low_of_product(a, steep, <real>-2 * low_of_reciprocal(size, <real>-0.5 * steep), high)
+    cdef real z = fma(high, LOG2E(x), SHIFT(x))
+    cdef real p = power_of_two(z)
+    cdef real m = expm1_of_parts(high, low, z - SHIFT(x))
+    cdef real capped = (size * fma(-p, m, <real>1 - p)) / fma(p, m, <real>1 + p)
+    # tanh(t) is t up to there, and need not be scaled where x is subnormal.
+    return x if absolute(x) <= LOG1P_LINEAR(x) * size else copy_sign(capped, x)
+
+
+cdef inline real softcap_derivative(real x, real cap) noexcept nogil:
+    cdef real size = absolute(cap)
+    cdef real limit = finite_product(size, <real>-0.5 * EXP_FLOOR(x))
+    cdef real a = absolute(x)
+    a = limit if a > limit else a
+    cdef real steep = <real>-2 / size
+    cdef real high = a * steep
+    cdef real low = low_of_product(a, steep, <real>-2 * low_of_reciprocal(size, <real>-0.5 * steep), high)
+    cdef real z = fma(high, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    cdef real scaled = fma(p, expm1_of_parts(high, low, z - SHIFT_UP(x)), p)
+    cdef real e = scaled * DOWN(x)
+    return (scaled / fma(e, e + <real>2, <real>1)) * (<real>4 * DOWN(x))
 
 
 # ---------------------------------------------------------------- softmax

@@ -105,5 +105,12 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
         "logsigmoid": nn.log_sigmoid,
         "gelu": functools.partial(nn.gelu, approximate=False),
+        "gelu_tanh": functools.partial(nn.gelu, approximate=True),
+        "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),
+        "mish": nn.mish,
+        "exponential": jnp.exp,
+        "celu": lambda x: nn.celu(x, parameter),
+        "tanhshrink": lambda x: x - jnp.tanh(x),
+        "softcap": lambda x: parameter * jnp.tanh(x / parameter),
         "softmax": nn.softmax,
     }[name]

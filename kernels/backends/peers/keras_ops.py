@@ -126,5 +126,12 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "softplus": activations.softplus if parameter == 1 else lambda x: ops.softplus(parameter * x) / parameter,
         "logsigmoid": activations.log_sigmoid,
         "gelu": functools.partial(activations.gelu, approximate=False),
+        "gelu_tanh": functools.partial(activations.gelu, approximate=True),
+        "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+        "mish": activations.mish,
+        "exponential": activations.exponential,
+        "celu": functools.partial(activations.celu, alpha=parameter),
+        "tanhshrink": activations.tanh_shrink,
+        "softcap": lambda x: parameter * ops.tanh(x / parameter),
         "softmax": activations.softmax,
     }[name]

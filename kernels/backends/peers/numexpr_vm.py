@@ -17,8 +17,16 @@ from kernels.backends import peers
 
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
+#: 2 sqrt(2 / pi)
+GELU_SLOPE = 1.5957691216057308
 
-#: In x and the parameters p and q; selu's two constants are p and q.
+#: The constants of a definition, which stand for p and q.
+CONSTANTS = {
+    "selu": (SELU_SCALE, SELU_SCALE_ALPHA),
+    "gelu_tanh": (GELU_SLOPE, GELU_SLOPE * 0.044715),
+    "quick_gelu": (1.702,),
+}
+#: In x and the parameters or constants p and q.
 VALUE = {
     "relu": "where(x <= 0, 0, x)",
     "leaky_relu": "where(x > 0, x, p * x)",
@@ -43,6 +51,13 @@ VALUE = {
     "swish": "x / (1 + exp(-p * x))",
     "softplus": "where(p * x > 0, x, 0) + log1p(exp(-abs(p * x))) / p",
     "logsigmoid": "where(x < 0, x, 0) - log1p(exp(-abs(x)))",
+    "gelu_tanh": "x / (1 + exp(-x * (p + q * x * x)))",
+    "quick_gelu": "x / (1 + exp(-p * x))",
+    "mish": "x * tanh(log1p(exp(x)))",
+    "exponential": "exp(x)",
+    "celu": "where(x > 0, x, p * expm1(x / p))",
+    "tanhshrink": "x - tanh(x)",
+    "softcap": "p * tanh(x / p)",
 }
 DERIVATIVE = {
     "relu": "where(x > 0, one, 0)",
@@ -68,6 +83,13 @@ DERIVATIVE = {
     "swish": "(1 + p * x / (1 + exp(p * x))) / (1 + exp(-p * x))",
     "softplus": "1 / (1 + exp(-p * x))",
     "logsigmoid": "1 / (1 + exp(x))",
+    "gelu_tanh": "(1 + x * (p + 3 * q * x * x) / (1 + exp(x * (p + q * x * x)))) / (1 + exp(-x * (p + q * x * x)))",
+    "quick_gelu": "(1 + p * x / (1 + exp(p * x))) / (1 + exp(-p * x))",
+    "mish": "tanh(log1p(exp(x))) + x * (1 - tanh(log1p(exp(x))) ** 2) / (1 + exp(-x))",
+    "exponential": "exp(x)",
+    "celu": "where(x > 0, 1, exp(x / p))",
+    "tanhshrink": "tanh(x) ** 2",
+    "softcap": "1 - tanh(x / p) ** 2",
 }
 #: In the output, which is called x here, too.
 FROM_OUTPUT = {
@@ -78,6 +100,8 @@ FROM_OUTPUT = {
     "sigmoid": "x * (1 - x)",
     "tanh": "1 - x ** 2",
     "softplus": "-expm1(-p * x)",
+    "exponential": "x",
+    "celu": "where(x > 0, 1, (x + p) / p)",
 }
 EXPRESSIONS = {"value": VALUE, "derivative": DERIVATIVE, "backward": DERIVATIVE, "backward_from_output": FROM_OUTPUT}
 
@@ -132,7 +156,7 @@ def own(record: Activation, form: str, dtype: type, params: tuple, into: bool) -
 def _compiled(text: str, arrays: tuple[str, ...], name: str, dtype: type, params: tuple) -> Callable:
     import numexpr
 
-    given = (SELU_SCALE, SELU_SCALE_ALPHA) if name == "selu" else params
+    given = CONSTANTS.get(name, params)
     constants = {n: dtype(p) for n, p in zip("pq", given, strict=False)} | {"one": dtype(1)}
     used = {n: constant for n, constant in constants.items() if n in numexpr.necompiler.getExprNames(text, {})[0]}
     # numexpr's name for float32 is ``float``.

@@ -15,9 +15,10 @@ from kernels.backends import peers
 
 #: Version of the operators; the first with a Gelu is 20.
 OPSET, IR = 20, 9
+QUICK_GELU = 1.702
 #: Without a float64 kernel, or with attributes that are float32 whatever the data are.
 FLOAT32_ONLY = (
-    "leaky_relu", "prelu", "elu", "selu", "softplus", "gelu",
+    "leaky_relu", "prelu", "elu", "selu", "softplus", "gelu", "gelu_tanh", "mish", "celu",
     "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
 )  # fmt: skip
 
@@ -94,6 +95,7 @@ def _model(name: str, dtype: type, params: tuple) -> bytes:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     params = (0.0, 6.0) if name == "relu6" else params
     nodes = _nodes(name, *params)
+    params = (QUICK_GELU,) if name == "quick_gelu" else params
     used = {name for node in nodes for name in node.input}
     # Clip takes scalars, PRelu no scalar.
     shape = () if name in ("relu6", "hardtanh") else (1,)
@@ -140,5 +142,16 @@ def _nodes(name: str, parameter: float = 1.0, second: float = 0.0) -> list:
         ],
         "logsigmoid": [gate(["x"]), helper.make_node("Log", ["s"], ["y"])],
         "gelu": [node("Gelu")],
+        "gelu_tanh": [node("Gelu", approximate="tanh")],
+        "quick_gelu": [product(["x", "p"], ["t"]), gate(["t"]), product(["x", "s"], ["y"])],
+        "mish": [node("Mish")],
+        "exponential": [node("Exp")],
+        "celu": [node("Celu", alpha=parameter)],
+        "tanhshrink": [node("Tanh", outputs=["t"]), helper.make_node("Sub", ["x", "t"], ["y"])],
+        "softcap": [
+            helper.make_node("Div", ["x", "p"], ["t"]),
+            helper.make_node("Tanh", ["t"], ["u"]),
+            product(["u", "p"], ["y"]),
+        ],
         "softmax": [node("Softmax", axis=-1)],
     }[name]

@@ -19,6 +19,7 @@ FROM_INPUT = ("softplus",)
 #: Operators without ``out``, and one that is three of them.
 WITHOUT_OUT = ("selu", "prelu", "softsign")
 LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
+QUICK_GELU = 1.702
 #: The default of ``functional.softplus``.
 SOFTPLUS_THRESHOLD = 20
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848, 1.0507009873554804934
@@ -99,6 +100,13 @@ def _value(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) 
         "softplus": functools.partial(functional.softplus, beta=parameter),
         "logsigmoid": functional.logsigmoid,
         "gelu": functional.gelu,
+        "gelu_tanh": functools.partial(functional.gelu, approximate="tanh"),
+        "quick_gelu": lambda x: x * torch.sigmoid(QUICK_GELU * x),
+        "mish": functional.mish,
+        "exponential": torch.exp,
+        "celu": functools.partial(functional.celu, alpha=parameter),
+        "tanhshrink": functional.tanhshrink,
+        "softcap": lambda x: parameter * torch.tanh(x / parameter),
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -107,8 +115,8 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 
     """With ``out=``: ``torch.nn.functional`` has none, so these are the operators beneath it."""
     import torch
 
-    def gated(x, out):
-        return torch.mul(x, torch.sigmoid(parameter * x), out=out)
+    def gated(x, out, beta=parameter):
+        return torch.mul(x, torch.sigmoid(beta * x), out=out)
 
     aten = torch.ops.aten
     return {
@@ -129,6 +137,14 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 
         "softplus": lambda x, out: aten.softplus.out(x, parameter, out=out),
         "logsigmoid": aten.log_sigmoid.out,
         "gelu": aten.gelu.out,
+        "gelu_tanh": functools.partial(aten.gelu.out, approximate="tanh"),
+        "quick_gelu": functools.partial(gated, beta=QUICK_GELU),
+        "mish": aten.mish.out,
+        "exponential": torch.exp,
+        # celu is this with a scale of the input.
+        "celu": lambda x, out: aten.elu.out(x, parameter, 1, 1 / parameter, out=out),
+        "tanhshrink": lambda x, out: torch.sub(x, torch.tanh(x), out=out),
+        "softcap": lambda x, out: torch.mul(torch.tanh(x / parameter), parameter, out=out),
         "softmax": functools.partial(torch.softmax, dim=-1),
     }[name]
 
@@ -164,6 +180,13 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
         # The second result of forward is what its backward keeps.
         "logsigmoid": lambda g, x: aten.log_sigmoid_backward.default(g, x, aten.log_sigmoid_forward.default(x)[1]),
         "gelu": aten.gelu_backward.default,
+        "gelu_tanh": functools.partial(aten.gelu_backward.default, approximate="tanh"),
+        "quick_gelu": _gated_backward(QUICK_GELU),
+        "mish": aten.mish_backward.default,
+        "exponential": lambda g, x: g * torch.exp(x),
+        "celu": lambda g, x: elu(g, parameter, 1, 1 / parameter, False, x),
+        "tanhshrink": lambda g, x: g * torch.square(torch.tanh(x)),
+        "softcap": lambda g, x: from_output["tanh"](g, torch.tanh(x / parameter)),
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
     }[name]
 
@@ -190,6 +213,8 @@ def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Cal
         "selu": lambda g, y: elu(g, SELU_ALPHA, SELU_SCALE, 1, True, y),
         "sigmoid": aten.sigmoid_backward.default,
         "tanh": aten.tanh_backward.default,
+        "exponential": lambda g, y: g * y,
+        "celu": lambda g, y: elu(g, parameter, 1, 1 / parameter, True, y),
         "softmax": lambda g, y: aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
     }[name]
 

@@ -103,6 +103,13 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "softplus": nn.softplus if parameter == 1 else lambda x: nn.softplus(parameter * x) / parameter,
         "logsigmoid": tf.math.log_sigmoid,
         "gelu": functools.partial(nn.gelu, approximate=False),
+        "gelu_tanh": functools.partial(nn.gelu, approximate=True),
+        "quick_gelu": lambda x: x * tf.sigmoid(1.702 * x),
+        "mish": lambda x: x * tf.tanh(nn.softplus(x)),
+        "exponential": tf.exp,
+        "celu": lambda x: tf.where(x > 0, x, parameter * tf.math.expm1(x / parameter)),
+        "tanhshrink": lambda x: x - tf.tanh(x),
+        "softcap": lambda x: parameter * tf.tanh(x / parameter),
         "softmax": nn.softmax,
     }[name]
 
