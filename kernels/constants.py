@@ -103,8 +103,6 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SUM_START": 2.0**532 if double else 2.0**65,
         # Added to a parameter to keep a division by it finite.
         "SMALL": 2.0 ** (-1000 if double else -120),
-        # 1 / DOWN.
-        "UP": 2.0**scale,
         # Numbers beyond it are scaled lest their squares overflow.
         "SQUARE_FROM": 2.0**500 if double else 2.0**60,
         # What infinity counts as where it would meet another one: the largest power of two.
