@@ -188,6 +188,13 @@ def clamp(x, bound):
     return -bound if x < -bound else x
 
 
+def scaled_plus(x, scale, y):
+    """x scale + y, rounded once; where DOWN is 1 so is scale, and a compiler would make a sum of its own of the fma."""
+    if WIDE:
+        return x + y
+    return fma(x, scale, y)
+
+
 def nan_or(x, y):
     """y, or x where x is NaN."""
     return y if x == x else x
@@ -553,7 +560,7 @@ def softplus(x, beta):
     small = e < LOG1P_LINEAR
     quotient = (scaled if small else log1p(e)) / beta
     open_ = x if beta * x > real(0) else real(0)
-    return fma(quotient, DOWN if small else real(1), open_)
+    return scaled_plus(quotient, DOWN if small else real(1), open_)
 
 
 def softplus_derivative(x, beta):
@@ -595,7 +602,7 @@ def gelu(x):
     m = expm1_reduced_product(a, half, z - SHIFT_UP)
     u = w * power_of_two(z)
     scaled = fma(u, fma(m, first + rest, rest), first * u)
-    return fma(-scaled, DOWN, x if x >= real(0) else real(-0.0))
+    return scaled_plus(-scaled, DOWN, x if x >= real(0) else real(-0.0))
 
 
 def gelu_derivative(x):

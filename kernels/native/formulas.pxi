@@ -187,6 +187,14 @@ cdef inline real clamp(real x, real bound) noexcept nogil:
     return -bound if x < -bound else x
 
 
+cdef inline real scaled_plus(real x, real scale, real y) noexcept nogil:
+    """x scale + y, rounded once; where DOWN is 1 so is scale, and a compiler would make a sum of its own of the fma."""
+    if real is wide:
+        return x + y
+    else:
+        return fma(x, scale, y)
+
+
 cdef inline real nan_or(real x, real y) noexcept nogil:
     """y, or x where x is NaN."""
     return y if x == x else x
@@ -546,7 +554,7 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
     cdef real log = log1p(e)
     cdef real quotient = (scaled if small else log) / beta
     cdef real open_ = x if beta * x > <real>0 else <real>0
-    return fma(quotient, DOWN(x) if small else <real>1, open_)
+    return scaled_plus(quotient, DOWN(x) if small else <real>1, open_)
 
 
 cdef inline real softplus_derivative(real x, real beta) noexcept nogil:
@@ -589,7 +597,7 @@ cdef inline real gelu(real x) noexcept nogil:
     cdef real u = w * power_of_two(z)
     cdef real scaled = fma(u, fma(m, first + rest, rest), first * u)
     cdef real outer = x if x >= <real>0 else <real>-0.0
-    return fma(-scaled, DOWN(x), outer)
+    return scaled_plus(-scaled, DOWN(x), outer)
 
 
 cdef inline real gelu_derivative(real x) noexcept nogil:
