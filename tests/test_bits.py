@@ -12,6 +12,7 @@ import pytest
 import kernels
 from kernels.verify import bits
 from kernels.verify.checks import rows_or_elements
+from kernels.verify.findings import bits_differ
 from kernels.verify.inputs import UNSIGNED, evaluate, possible_outputs, quiet, reference_backend, sample
 
 COMPARED = bits.compared()
@@ -70,9 +71,7 @@ def assert_same_bits(got, expected, case: str) -> None:
     pairs = zip(got, expected, strict=True) if isinstance(expected, tuple) else [(got, expected)]
     for one, other in pairs:
         one, other = np.ravel(one), np.ravel(other)
-        unsigned = UNSIGNED[one.dtype.type]
-        different = np.flatnonzero(one.view(unsigned) != other.view(unsigned))
-        different = different[~(np.isnan(one[different]) & np.isnan(other[different]))]
+        different = np.flatnonzero(bits_differ(one, other))
         assert not different.size, (
             f"{case}: {different.size} differ, first {one[different[0]]!r}, {other[different[0]]!r}"
         )

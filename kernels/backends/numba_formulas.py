@@ -513,15 +513,19 @@ def vanishing_point(beta):
     return -EXP_FLOOR / (abs(beta) + SMALL)
 
 
-def swish(x, beta):
-    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
-    y = clamp(x, vanishing_point(beta))
-    t = beta * y
-    z = fma(t, -LOG2E, SHIFT_DOWN)
+def gate_product(numerator, y, beta):
+    """numerator / (1 + e^(-beta y)); no e needs more than DOWN to stay finite."""
+    z = fma(beta * y, -LOG2E, SHIFT_DOWN)
     p = power_of_two(z)
     m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN)
-    gated = (y / down_plus(p, m)) * DOWN
-    return x if t > GATE_OPEN else gated
+    return (numerator / down_plus(p, m)) * DOWN
+
+
+def swish(x, beta):
+    """x / (1 + e^-t), t = beta x; an open gate is 1."""
+    y = clamp(x, vanishing_point(beta))
+    gated = gate_product(y, y, beta)
+    return x if beta * y > GATE_OPEN else gated
 
 
 def swish_derivative(x, beta):
@@ -564,14 +568,10 @@ def softplus(x, beta):
 
 
 def softplus_derivative(x, beta):
-    """1 / (1 + e^-t), t = beta x, as sigmoid and swish have it."""
+    """1 / (1 + e^-t), t = beta x, with swish's gate."""
     y = clamp(x, vanishing_point(beta))
-    t = beta * y
-    z = fma(t, -LOG2E, SHIFT_DOWN)
-    p = power_of_two(z)
-    m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN)
-    gate = (real(1) / down_plus(p, m)) * DOWN
-    return real(1) if t > GATE_OPEN else gate
+    gate = gate_product(real(1), y, beta)
+    return real(1) if beta * y > GATE_OPEN else gate
 
 
 def softplus_derivative_from_output(y, beta):

@@ -505,15 +505,19 @@ cdef inline real vanishing_point(real beta) noexcept nogil:
     return -EXP_FLOOR(beta) / (absolute(beta) + SMALL(beta))
 
 
-cdef inline real swish(real x, real beta) noexcept nogil:
-    """x / (1 + e^-t), t = beta x; no e below needs more than DOWN to stay finite, and an open gate is 1."""
-    cdef real y = clamp(x, vanishing_point(beta))
-    cdef real t = beta * y
-    cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
+cdef inline real gate_product(real numerator, real y, real beta) noexcept nogil:
+    """numerator / (1 + e^(-beta y)); no e needs more than DOWN to stay finite."""
+    cdef real z = fma(beta * y, -LOG2E(y), SHIFT_DOWN(y))
     cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN(x))
-    cdef real gated = (y / down_plus(p, m)) * DOWN(x)
-    return x if t > GATE_OPEN(x) else gated
+    cdef real m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN(y))
+    return (numerator / down_plus(p, m)) * DOWN(y)
+
+
+cdef inline real swish(real x, real beta) noexcept nogil:
+    """x / (1 + e^-t), t = beta x; an open gate is 1."""
+    cdef real y = clamp(x, vanishing_point(beta))
+    cdef real gated = gate_product(y, y, beta)
+    return x if beta * y > GATE_OPEN(x) else gated
 
 
 cdef inline real swish_derivative(real x, real beta) noexcept nogil:
@@ -558,14 +562,10 @@ cdef inline real softplus(real x, real beta) noexcept nogil:
 
 
 cdef inline real softplus_derivative(real x, real beta) noexcept nogil:
-    """1 / (1 + e^-t), t = beta x, as sigmoid and swish have it."""
+    """1 / (1 + e^-t), t = beta x, with swish's gate."""
     cdef real y = clamp(x, vanishing_point(beta))
-    cdef real t = beta * y
-    cdef real z = fma(t, -LOG2E(x), SHIFT_DOWN(x))
-    cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced_product(-beta, y, z - SHIFT_DOWN(x))
-    cdef real gate = (<real>1 / down_plus(p, m)) * DOWN(x)
-    return <real>1 if t > GATE_OPEN(x) else gate
+    cdef real gate = gate_product(<real>1, y, beta)
+    return <real>1 if beta * y > GATE_OPEN(x) else gate
 
 
 cdef inline real softplus_derivative_from_output(real y, real beta) noexcept nogil:
