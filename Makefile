@@ -28,8 +28,8 @@ report-quick: $(VENV)/installed-numba,report,verify ## the same in under 1 minut
 report-full: $(VENV)/installed-numba,report,verify ## every axis; says beforehand how long it takes
 	$(BIN)/python -m kernels.report --full
 
-test: $(VENV)/installed-dev ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev ## run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --benchmark-disable
 
 lint: $(VENV)/installed-dev ## check style and format
 	$(BIN)/ruff check .

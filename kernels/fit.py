@@ -40,9 +40,9 @@ class Format:
 
 
 FORMATS = {
-    "float32": Format(np.float32, (5, 3, 11, 8), 15, 2.3125, 0.0, 16.0),
-    "float64": Format(np.float64, (10, 7, 24, 16), 40, 3.0, 0.25, 40.0),
-    "wide": Format(np.float64, (6, 4, 13, 10), 53, 4.0, 0.25, 16.0),
+    "float32": Format(np.float32, (5, 3, 11, 7), 15, 2.3125, 0.0, 16.0),
+    "float64": Format(np.float64, (10, 7, 24, 15), 40, 3.0, 0.25, 40.0),
+    "wide": Format(np.float64, (6, 4, 13, 9), 53, 4.0, 0.25, 16.0),
 }
 
 
@@ -74,12 +74,22 @@ def tail_rest(w: mpmath.mpf, scale: float) -> mpmath.mpf:
     return (mpmath.erfc(a / mpmath.sqrt(2)) * mpmath.exp(a**2 / 2) * (a + scale) - 1) / 2
 
 
-def shrink_quotient(z: mpmath.mpf) -> mpmath.mpf:
-    """(a - tanh(a)) / a^3 at a = sqrt(z), z <= 1, from the continued fraction of tanh: nothing cancels."""
+def shrink_tail(z: mpmath.mpf) -> mpmath.mpf:
+    """t of tanh(a) = a / (1 + z / (3 + z t)), its continued fraction at z = a^2 <= 1: nothing cancels."""
     tail = mpmath.mpf(0)
-    for odd in range(99, 3, -2):
+    for odd in range(99, 5, -2):
         tail = z / (odd + tail)
-    return 1 / (3 + tail + z)
+    return 1 / (5 + tail)
+
+
+def shrink_quotient(z: mpmath.mpf) -> mpmath.mpf:
+    """(a - tanh(a)) / a^3 at a = sqrt(z)."""
+    return 1 / (3 + z * (1 + shrink_tail(z)))
+
+
+def shrink_rest(z: mpmath.mpf) -> mpmath.mpf:
+    """(shrink_quotient - 1/3) / z."""
+    return -shrink_quotient(z) * (1 + shrink_tail(z)) / 3
 
 
 def targets(form: Format) -> dict[str, Target]:
@@ -92,7 +102,7 @@ def targets(form: Format) -> dict[str, Target]:
         "exp": Target(exp_quotient, lambda r: r**2 / mpmath.exp(r), -half, half),
         "log1p": Target(log1p_quotient, lambda z: z / 2, mpmath.mpf(0), largest),
         "tail": Target(tail, lambda v: 1 / (tail(v) + 0.5), -middle, end / (end + scale) - middle),
-        "shrink": Target(shrink_quotient, lambda z: 1 / shrink_quotient(z), mpmath.mpf(0), mpmath.mpf(1)),
+        "shrink": Target(shrink_rest, lambda z: z / shrink_quotient(z), mpmath.mpf(0), mpmath.mpf(1)),
     }
 
 

@@ -157,23 +157,22 @@ def tail_rest(v, first):
     return fma(q, v, first)
 
 
-def shrink_quotient(z):
-    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+def shrink_rest(z):
+    """((a - tanh(a)) / a^3 - 1/3) / a^2 at z = a^2 <= 1."""
     if DOUBLE:
-        q = fma(SHRINK[15], z, SHRINK[14])
-        q = fma(q, z, SHRINK[13])
+        q = fma(SHRINK[14], z, SHRINK[13])
         q = fma(q, z, SHRINK[12])
         q = fma(q, z, SHRINK[11])
         q = fma(q, z, SHRINK[10])
         q = fma(q, z, SHRINK[9])
         q = fma(q, z, SHRINK[8])
         q = fma(q, z, SHRINK[7])
+        q = fma(q, z, SHRINK[6])
     elif WIDE:
-        q = fma(SHRINK[9], z, SHRINK[8])
-        q = fma(q, z, SHRINK[7])
+        q = fma(SHRINK[8], z, SHRINK[7])
+        q = fma(q, z, SHRINK[6])
     else:
-        q = SHRINK[7]
-    q = fma(q, z, SHRINK[6])
+        q = SHRINK[6]
     q = fma(q, z, SHRINK[5])
     q = fma(q, z, SHRINK[4])
     q = fma(q, z, SHRINK[3])
@@ -589,12 +588,24 @@ def logsigmoid_derivative(x):
 
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+def tail_ratio(a):
+    """a / (a + TAIL_SCALE), in float64 rounded nearly once."""
+    total = a + TAIL_SCALE
+    if DOUBLE:
+        large = a > TAIL_SCALE
+        lost = (TAIL_SCALE if large else a) - (total - (a if large else TAIL_SCALE))
+        reciprocal = real(1) / total
+        ratio = a * reciprocal
+        return fma(fma(-ratio, lost, fma(-ratio, total, a)), reciprocal, ratio)
+    return a / total
+
+
 def gelu(x):
     """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
     a = abs(x)
     a = TAIL_END if a > TAIL_END else a
     half = real(-0.5) * a
-    w = a / (a + TAIL_SCALE)
+    w = tail_ratio(a)
     far = w > TAIL_FAR
     first = real(0.5) if far else TAIL_NEAR
     rest = tail_rest(w - TAIL_MIDDLE, TAIL[0] if far else TAIL[0] - (TAIL_NEAR - real(0.5)))
@@ -732,8 +743,9 @@ def mish(x):
     scaled = power_of_two(z)
     m = expm1_reduced(y, z - SHIFT_UP)
     p = scaled * DOWN
-    j = fma(real(0.5) * p * (real(1) + m), real(1) + m, m)
-    gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + real(1))) * DOWN
+    one_more = p + real(1)
+    j = fma(m, fma(real(0.5) * p, m, one_more), real(0.5) * p)
+    gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, one_more)) * DOWN
     return x if x > MISH_OPEN else gated_
 
 
@@ -820,10 +832,14 @@ def tanhshrink(x):
     a = abs(x)
     square = a * a
     cube = x * square
-    quotient = shrink_quotient(square)
-    near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    low = fma(x, fma(a, a, -square), fma(x, square, -cube))
+    rest = fma(shrink_rest(square), square, real(2) * SIXTH_LOW)
+    near = fma(cube, real(2) * SIXTH, fma(cube, rest, low * (real(2) * SIXTH)))
     e = exp_nonpositive(real(-2) * a)
-    far = (a - real(1)) + (e + e) / (real(1) + e)
+    total = real(1) + e
+    ratio = (e + e) / total
+    # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
+    far = fma(ratio, (total - real(1)) - e, a - real(1)) + ratio
     return copy_sign(far if a > real(1) else near, x)
 
 
@@ -831,7 +847,7 @@ def tanhshrink_derivative(x):
     """tanh(x)^2, from a - tanh(a) up to 1."""
     a = abs(x)
     square = a * a
-    shrunk = a * square * shrink_quotient(square)
+    shrunk = a * square * fma(shrink_rest(square), square, real(2) * SIXTH)
     t = a - shrunk
     near = fma(t, t, real(2) * t * ((a - t) - shrunk))
     e = exp_nonpositive(real(-2) * a)

@@ -155,24 +155,23 @@ cdef inline real tail_rest(real v, real first) noexcept nogil:
     return fma(q, v, first)
 
 
-cdef inline real shrink_quotient(real z) noexcept nogil:
-    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+cdef inline real shrink_rest(real z) noexcept nogil:
+    """((a - tanh(a)) / a^3 - 1/3) / a^2 at z = a^2 <= 1."""
     cdef real q
     if real is double:
-        q = fma(SHRINK_15(z), z, SHRINK_14(z))
-        q = fma(q, z, SHRINK_13(z))
+        q = fma(SHRINK_14(z), z, SHRINK_13(z))
         q = fma(q, z, SHRINK_12(z))
         q = fma(q, z, SHRINK_11(z))
         q = fma(q, z, SHRINK_10(z))
         q = fma(q, z, SHRINK_9(z))
         q = fma(q, z, SHRINK_8(z))
         q = fma(q, z, SHRINK_7(z))
+        q = fma(q, z, SHRINK_6(z))
     elif real is wide:
-        q = fma(SHRINK_9(z), z, SHRINK_8(z))
-        q = fma(q, z, SHRINK_7(z))
+        q = fma(SHRINK_8(z), z, SHRINK_7(z))
+        q = fma(q, z, SHRINK_6(z))
     else:
-        q = SHRINK_7(z)
-    q = fma(q, z, SHRINK_6(z))
+        q = SHRINK_6(z)
     q = fma(q, z, SHRINK_5(z))
     q = fma(q, z, SHRINK_4(z))
     q = fma(q, z, SHRINK_3(z))
@@ -583,12 +582,27 @@ cdef inline real logsigmoid_derivative(real x) noexcept nogil:
 
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+cdef inline real tail_ratio(real a) noexcept nogil:
+    """a / (a + TAIL_SCALE), in float64 rounded nearly once."""
+    cdef real total = a + TAIL_SCALE(a)
+    cdef bint large = a > TAIL_SCALE(a)
+    cdef real larger = a if large else TAIL_SCALE(a)
+    cdef real lost, reciprocal, ratio
+    if real is double:
+        lost = (TAIL_SCALE(a) if large else a) - (total - larger)
+        reciprocal = <real>1 / total
+        ratio = a * reciprocal
+        return fma(fma(-ratio, lost, fma(-ratio, total, a)), reciprocal, ratio)
+    else:
+        return a / total
+
+
 cdef inline real gelu(real x) noexcept nogil:
     """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
     cdef real a = absolute(x)
     a = TAIL_END(x) if a > TAIL_END(x) else a
     cdef real half = <real>-0.5 * a
-    cdef real w = a / (a + TAIL_SCALE(x))
+    cdef real w = tail_ratio(a)
     cdef bint far = w > TAIL_FAR(x)
     cdef real first = <real>0.5 if far else TAIL_NEAR(x)
     cdef real rest = tail_rest(w - TAIL_MIDDLE(x), TAIL_0(x) if far else TAIL_0(x) - (TAIL_NEAR(x) - <real>0.5))
@@ -733,8 +747,9 @@ cdef inline real mish(real x) noexcept nogil:
     cdef real scaled = power_of_two(z)
     cdef real m = expm1_reduced(y, z - SHIFT_UP(x))
     cdef real p = scaled * DOWN(x)
-    cdef real j = fma(<real>0.5 * p * (<real>1 + m), <real>1 + m, m)
-    cdef real gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + <real>1)) * DOWN(x)
+    cdef real one_more = p + <real>1
+    cdef real j = fma(m, fma(<real>0.5 * p, m, one_more), <real>0.5 * p)
+    cdef real gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, one_more)) * DOWN(x)
     return x if x > MISH_OPEN(x) else gated_
 
 
@@ -821,10 +836,14 @@ cdef inline real tanhshrink(real x) noexcept nogil:
     cdef real a = absolute(x)
     cdef real square = a * a
     cdef real cube = x * square
-    cdef real quotient = shrink_quotient(square)
-    cdef real near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    cdef real low = fma(x, fma(a, a, -square), fma(x, square, -cube))
+    cdef real rest = fma(shrink_rest(square), square, <real>2 * SIXTH_LOW(x))
+    cdef real near = fma(cube, <real>2 * SIXTH(x), fma(cube, rest, low * (<real>2 * SIXTH(x))))
     cdef real e = exp_nonpositive(<real>-2 * a)
-    cdef real far = (a - <real>1) + (e + e) / (<real>1 + e)
+    cdef real total = <real>1 + e
+    cdef real ratio = (e + e) / total
+    # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
+    cdef real far = fma(ratio, (total - <real>1) - e, a - <real>1) + ratio
     return copy_sign(far if a > <real>1 else near, x)
 
 
@@ -832,7 +851,7 @@ cdef inline real tanhshrink_derivative(real x) noexcept nogil:
     """tanh(x)^2, from a - tanh(a) up to 1."""
     cdef real a = absolute(x)
     cdef real square = a * a
-    cdef real shrunk = a * square * shrink_quotient(square)
+    cdef real shrunk = a * square * fma(shrink_rest(square), square, <real>2 * SIXTH(x))
     cdef real t = a - shrunk
     cdef real near = fma(t, t, <real>2 * t * ((a - t) - shrunk))
     cdef real e = exp_nonpositive(<real>-2 * a)
