@@ -63,12 +63,16 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
         "TAIL": table["tail"],
+        "EXP_TWICE": table["exp_twice"],
+        "TANH": table["tanh"],
+        "TANH_FAR": coefficients.TANH_FAR,
         "TAIL_SCALE": table["tail_scale"],
         "TAIL_MIDDLE": table["tail_middle"],
         "TAIL_END": table["tail_end"],
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
+        "LN2": table["ln2"],
         # Adding it to |v| < 2^21 (2^50) rounds v to an integer, biased as exponents are, in the significand's low bits.
         "SHIFT": shift,
         "SHIFT_UP": shift + scale,
@@ -82,7 +86,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "BASE_FROM": 4096.0 if double else 256.0,
         # Compensated sums of a row's terms start here, above every term; in float64 so far that their tree is exact.
         "SUM_START": 2.0**532 if double else 2.0**65,
-        # Added to a parameter to keep a division by it finite.
+        # Added to a parameter to keep a division by it finite; nothing beside a square that counts.
         "SMALL": 2.0 ** (-1000 if double else -120),
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,

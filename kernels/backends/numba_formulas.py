@@ -282,14 +282,57 @@ def sigmoid_derivative_from_output(y):
     return fma(-y, y, y)
 
 
+def exp_of_twice(r):
+    """e^2r on |r| <= ln(2)/4."""
+    if DOUBLE:
+        q = fma(EXP_TWICE[9], r, EXP_TWICE[8])
+        q = fma(q, r, EXP_TWICE[7])
+        q = fma(q, r, EXP_TWICE[6])
+        q = fma(q, r, EXP_TWICE[5])
+        q = fma(q, r, EXP_TWICE[4])
+        q = fma(q, r, EXP_TWICE[3])
+    elif WIDE:
+        q = fma(EXP_TWICE[5], r, EXP_TWICE[4])
+        q = fma(q, r, EXP_TWICE[3])
+    else:
+        q = EXP_TWICE[3]
+    q = fma(q, r, EXP_TWICE[2])
+    q = fma(q, r, EXP_TWICE[1])
+    q = fma(q, r, EXP_TWICE[0])
+    return fma(fma(q, r, real(2)), r, real(1))
+
+
+def tanh_divisor(z):
+    """a^3 / (tanh(a) - a) at z = a^2 < TANH_FAR."""
+    if DOUBLE:
+        d = fma(TANH[6], z, TANH[5])
+        d = fma(d, z, TANH[4])
+        d = fma(d, z, TANH[3])
+        d = fma(d, z, TANH[2])
+    elif WIDE:
+        d = fma(TANH[4], z, TANH[3])
+        d = fma(d, z, TANH[2])
+    else:
+        d = TANH[2]
+    d = fma(d, z, TANH[1])
+    return fma(d, z, TANH[0])
+
+
 def tanh(x):
-    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
-    a = abs(x)
-    t = real(-2) * (TANH_ONE if a > TANH_ONE else a)
-    z = fma(t, LOG2E, SHIFT)
-    p = power_of_two(z)
-    m = expm1_reduced(t, z - SHIFT)
-    return copy_sign(fma(-p, m, real(1) - p) / fma(p, m, real(1) + p), x)
+    """x + x x^2 / divisor where x^2 is small, else 1 - 2 / (1 + e^2|x|): the quotient is small, and so its error."""
+    size = abs(x)
+    a = TANH_ONE if size > TANH_ONE else size
+    z = fma(a, real(2) * LOG2E, SHIFT)
+    # n ln 2 needs no low part: the larger n is, the less the quotient counts.
+    r = fma(z - SHIFT, real(-0.5) * LN2, a)
+    total = fma(power_of_two(z), exp_of_twice(r), real(1))
+    # With SMALL the quotient is positive at 0, and tanh(-0.0) is -0.0.
+    square = fma(x, x, -SMALL)
+    near = square < TANH_FAR
+    whole = x if near else copy_sign(real(1), x)
+    numerator = square if near else real(-2)
+    divisor = tanh_divisor(square) if near else total
+    return fma(whole, numerator / divisor, whole)
 
 
 def tanh_derivative(x):

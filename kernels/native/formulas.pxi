@@ -273,14 +273,59 @@ cdef inline real sigmoid_derivative_from_output(real y) noexcept nogil:
     return fma(-y, y, y)
 
 
+cdef inline real exp_of_twice(real r) noexcept nogil:
+    """e^2r on |r| <= ln(2)/4."""
+    cdef real q
+    if real is double:
+        q = fma(EXP_TWICE_9(r), r, EXP_TWICE_8(r))
+        q = fma(q, r, EXP_TWICE_7(r))
+        q = fma(q, r, EXP_TWICE_6(r))
+        q = fma(q, r, EXP_TWICE_5(r))
+        q = fma(q, r, EXP_TWICE_4(r))
+        q = fma(q, r, EXP_TWICE_3(r))
+    elif real is wide:
+        q = fma(EXP_TWICE_5(r), r, EXP_TWICE_4(r))
+        q = fma(q, r, EXP_TWICE_3(r))
+    else:
+        q = EXP_TWICE_3(r)
+    q = fma(q, r, EXP_TWICE_2(r))
+    q = fma(q, r, EXP_TWICE_1(r))
+    q = fma(q, r, EXP_TWICE_0(r))
+    return fma(fma(q, r, <real>2), r, <real>1)
+
+
+cdef inline real tanh_divisor(real z) noexcept nogil:
+    """a^3 / (tanh(a) - a) at z = a^2 < TANH_FAR."""
+    cdef real d
+    if real is double:
+        d = fma(TANH_6(z), z, TANH_5(z))
+        d = fma(d, z, TANH_4(z))
+        d = fma(d, z, TANH_3(z))
+        d = fma(d, z, TANH_2(z))
+    elif real is wide:
+        d = fma(TANH_4(z), z, TANH_3(z))
+        d = fma(d, z, TANH_2(z))
+    else:
+        d = TANH_2(z)
+    d = fma(d, z, TANH_1(z))
+    return fma(d, z, TANH_0(z))
+
+
 cdef inline real tanh(real x) noexcept nogil:
-    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
-    cdef real a = absolute(x)
-    cdef real t = <real>-2 * (TANH_ONE(x) if a > TANH_ONE(x) else a)
-    cdef real z = fma(t, LOG2E(x), SHIFT(x))
-    cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced(t, z - SHIFT(x))
-    return copy_sign(fma(-p, m, <real>1 - p) / fma(p, m, <real>1 + p), x)
+    """x + x x^2 / divisor where x^2 is small, else 1 - 2 / (1 + e^2|x|): the quotient is small, and so its error."""
+    cdef real size = absolute(x)
+    cdef real a = TANH_ONE(x) if size > TANH_ONE(x) else size
+    cdef real z = fma(a, <real>2 * LOG2E(x), SHIFT(x))
+    # n ln 2 needs no low part: the larger n is, the less the quotient counts.
+    cdef real r = fma(z - SHIFT(x), <real>-0.5 * LN2(x), a)
+    cdef real total = fma(power_of_two(z), exp_of_twice(r), <real>1)
+    # With SMALL the quotient is positive at 0, and tanh(-0.0) is -0.0.
+    cdef real square = fma(x, x, -SMALL(x))
+    cdef bint near = square < TANH_FAR(x)
+    cdef real whole = x if near else copy_sign(<real>1, x)
+    cdef real numerator = square if near else <real>-2
+    cdef real divisor = tanh_divisor(square) if near else total
+    return fma(whole, numerator / divisor, whole)
 
 
 cdef inline real tanh_derivative(real x) noexcept nogil:
