@@ -26,6 +26,7 @@ SIGNS = {
     r"\Phi": "\N{GREEK CAPITAL LETTER PHI} is the normal distribution",
     r"\varphi": "\N{GREEK SMALL LETTER PHI} is the normal density",
 }
+WORKS_ON = {"elementwise": "each element", "row": "the entries along an axis, the last by default"}
 LEARNABLE = "; has a gradient: backward_parameters"
 #: What tables mean.
 BOUNDS = """The most that results may be wrong, in units in the last place (ULP) of the exact result. The first three
@@ -34,12 +35,6 @@ OPERATIONS = """Floating-point operations an element, a fused multiply-add count
 The fewer operations a byte, the sooner memory is the limit."""
 ELSEWHERE = f"""Who calls what how. A name without a dot stands in the module at the head of its column. A number marks
 a default or a convention that differs; {DASH} where a library has no such function by a name of its own."""
-FORMULAS = {
-    "value": "value",
-    "derivative": "derivative",
-    "derivative_from_output": "derivative from the output",
-    "parameter_derivative": "derivative by the parameter",
-}
 
 
 def pages(swept: Sequence[Row], reported: bool) -> dict[str, Callable[[], str]]:
@@ -162,7 +157,7 @@ def _lead(record: Activation, text: Text) -> str:
     for_given = ", for the parameters of this page" if record.parameters else ""
     known = {
         "range": f"{' to '.join(map(number, record.range))}{for_given}",
-        "works on": "each element" if record.elementwise else "the entries along an axis, the last by default",
+        "works on": WORKS_ON.get(record.kind, "the two halves along an axis, the last by default"),
         "reference": record.reference,
     }
     explained = soft(f"{listed(signs)}.") if signs else ""
@@ -292,7 +287,7 @@ def _signed(x: float, digits: int = 7) -> str:
 
 def _accuracy(record: Activation, swept: Sequence[Row]) -> str:
     head = ["formula", "float32", "float64", "float32, accurate", "NumPy, float32", "NumPy, float64", "Python"]
-    body = [[FORMULAS[key], *map(_bound, _bounds(bounds))] for key, bounds in record.ulp.items()]
+    body = [[key.replace("_", " "), *map(_bound, _bounds(bounds))] for key, bounds in record.ulp.items()]
     roots = ", ".join(number(root) for root in record.derivative_roots)
     return section(
         "accuracy",
