@@ -238,7 +238,7 @@ def _reach(reach: facts.Reach | None, side: float) -> str:
     """x > 0.5, x ≥ 17.32868: whichever of the two neighbours is the rounder number."""
     if reach is None:
         return "nowhere"
-    if reach == facts.EVERYWHERE:
+    if reach is facts.EVERYWHERE:
         return "everywhere"
     beyond, least = ("&gt;", "≥") if side > 0 else ("&lt;", "≤")
     before, first = (f"{x:.9g}" for x in (reach.before, reach.first))
