@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive docs ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,9 @@ exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs, 10^8 of float64; s
 
 report-peers: $(VENV)/installed-numba,report,verify,peers ## race kernels.fastest against other libraries
 	$(BIN)/python -m kernels.report --peers all
+
+docs: $(VENV)/installed-report ## write a page for every function, reports/docs/index.html
+	$(BIN)/python -m kernels.report.docs
 
 tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
 	$(BIN)/python -m kernels.tune
