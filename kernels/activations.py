@@ -118,6 +118,10 @@ class Activation:
     flops: tuple[int, int] = (0, 0)
     #: Roots of the derivative, where relative error has no meaning.
     derivative_roots: tuple[float, ...] = ()
+    #: How the terms of a row become its values: by the "reciprocal" or the "logarithm" of their sum.
+    normaliser: str | None = None
+    #: The row function through whose output ``backward`` goes, where that is not this one.
+    through: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ulp", MappingProxyType(dict(self.ulp)))
@@ -152,13 +156,24 @@ class Activation:
     def scalar_formulas(self) -> tuple[str, ...]:
         """The names that every formula text must define for this function."""
         if not self.elementwise:
-            return tuple(f"{self.name}_{part}" for part in ROW_PARTS)
+            return tuple(f"{self.name}_{part}" for part in (*ROW_PARTS, *self.row_gradients))
         names = [self.name, f"{self.name}_derivative"]
         if self.from_output:
             names.append(f"{self.name}_derivative_from_output")
         if self.learnable:
             names.append(f"{self.name}_parameter_derivative")
         return tuple(names)
+
+    @property
+    def row_gradients(self) -> tuple[str, ...]:
+        """The formulas of a row's gradient: from its own output, and from that of ``through``."""
+        return ("gradient", "gradient_through") if self.through else ("gradient",)
+
+    @property
+    def row_loops(self) -> tuple[str, ...]:
+        """The names of the loops of a row function, but for the one that is called like it."""
+        endings = [*ROW_BLOCKS, *(f"{g}_{loop}" for g in self.row_gradients for loop in ("rows", "in_place"))]
+        return tuple(f"{self.name}_{ending}" for ending in endings)
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -181,12 +196,13 @@ class Activation:
         return arrays.get(form, 2) * itemsize
 
 
-#: A row function is four scalar formulas around fixed reductions (largest entry, sums): term(x, largest),
-#: value(term, reciprocal of the sum of terms, its low part), product(g, y), gradient(g, y, total of products).
-ROW_PARTS = ("term", "value", "product", "gradient")
+#: A row function is scalar formulas around fixed reductions (largest entry, sums): entry(x), term(x, largest),
+#: product(g, y), gradients (g, y, total of products), and value: of a term and the reciprocal of their sum, high and
+#: low, or of x, the largest entry and the logarithm of the sum.
+ROW_PARTS = ("entry", "term", "value", "product")
 
-#: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts.
-ROW_LOOPS = ("begin", "largest", "add_terms", "normalise", "add_products", "gradient_in_place")
+#: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts; then comes a gradient's.
+ROW_BLOCKS = ("begin", "largest", "add_terms", "normalise", "add_products")
 
 _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934
@@ -826,12 +842,44 @@ _RECORDS = (
         range=(0.0, 1.0),
         reference="Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990",
         kind="row",
+        normaliser="reciprocal",
         from_output=True,
         ulp={
             "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
             "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
         },
         flops=(25, 4),
+    ),
+    Activation(
+        name="softmin",
+        formula="e^(min x - x) / sum of e^(min x - x) over the row, which is softmax(-x)",
+        derivative_formula="-y (g - sum(g y)), the product with the Jacobian y y^T - diag(y)",
+        range=(0.0, 1.0),
+        reference="PyTorch, torch.nn.Softmin",
+        kind="row",
+        normaliser="reciprocal",
+        from_output=True,
+        ulp={
+            "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+        },
+        flops=(25, 4),
+    ),
+    Activation(
+        name="log_softmax",
+        formula="(x - max x) - log(sum of e^(x - max x) over the row)",
+        derivative_formula="g - e^y sum(g), the product with the Jacobian 1 - e^y",
+        range=(-INF, 0.0),
+        reference="PyTorch, torch.nn.LogSoftmax",
+        kind="row",
+        normaliser="logarithm",
+        through="softmax",
+        from_output=True,
+        ulp={
+            "value": Bounds(3.0, 4.5, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+        },
+        flops=(27, 22),
     ),
 )
 

@@ -501,10 +501,14 @@ def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
 def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray) -> np.ndarray:
     """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
     if not record.elementwise and form != "value":
+        from kernels import oracle
+
         g, last = inputs
-        y = last if form == "backward_from_output" else numpy_vector.softmax(last)
-        # y (g - sum g y): the difference may cancel, so its terms give the scale.
-        return y * np.maximum(np.abs(g), np.abs(g * y).sum(axis=-1, keepdims=True))
+        y = last if form == "backward_from_output" else numpy_vector.bind(record, "value", np.float64, "fast")(last)
+        # The difference may cancel, so its terms give the scale.
+        return np.array(
+            [oracle.lookup(record, "gradient_scale")(*row) for row in zip(g.tolist(), y.tolist(), strict=True)]
+        )
     if not record.derivative_roots or form not in ("derivative", "backward"):
         return exact
     near = near_roots(inputs[-1], record.derivative_roots)

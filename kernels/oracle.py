@@ -495,7 +495,7 @@ def softcap_derivative(x, cap):
     return tanh_derivative(x / cap)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(row: Sequence[float]) -> list[mpmath.mpf]:
     """As the frameworks, all NaN where an entry is NaN or +inf, or where all are -inf."""
     row = [mp.mpf(x) for x in row]
@@ -521,10 +521,75 @@ def softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> li
         return [b * (a - total) for a, b in zip(g, y, strict=True)]
 
 
+def softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    """The size of what the gradient is the difference of, which may cancel."""
+    total = sum(abs(a * b) for a, b in zip(g, y, strict=True))
+    return [b * (abs(a) + total) for a, b in zip(g, y, strict=True)]
+
+
 def softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
     """dy_i / dx_j: -y_i y_j, and on the diagonal y_i times the sum of the others."""
     y = softmax(row)
     jacobian = [[-a * b for b in y] for a in y]
     for i, a in enumerate(y):
         jacobian[i][i] = a * mp.fsum(b for j, b in enumerate(y) if j != i)
+    return jacobian
+
+
+def softmin(row: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax([-x for x in row])
+
+
+def softmin_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax_backward([-a for a in g], [-x for x in row])
+
+
+def softmin_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax_derivative_from_output([-a for a in g], y)
+
+
+def softmin_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    return softmax_gradient_scale(g, y)
+
+
+def softmin_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    return [[-entry for entry in line] for line in softmax_jacobian([-x for x in row])]
+
+
+def log_softmax(row: Sequence[float]) -> list[mpmath.mpf]:
+    """x less the largest entry, and less log(1 + the sum of the others' terms)."""
+    row = [mp.mpf(x) for x in row]
+    largest = max(row, default=mp.zero)
+    if not mp.isfinite(largest) or any(map(mp.isnan, row)):
+        return [mp.nan] * len(row)
+    first = row.index(largest)
+    others = mp.fsum(mp.exp(x - largest) for i, x in enumerate(row) if i != first)
+    return [x - largest - mp.log1p(others) for x in row]
+
+
+def log_softmax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    g, p = [mp.mpf(a) for a in g], softmax(row)
+    with mp.workprec(EXACT_PRECISION):
+        total = sum(g, mp.zero)
+        return [a - b * total for a, b in zip(g, p, strict=True)]
+
+
+def log_softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    with mp.workprec(EXACT_PRECISION):
+        g = [mp.mpf(a) for a in g]
+        total = sum(g, mp.zero)
+        return [a - mp.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    total = sum(map(abs, g))
+    return [abs(a) + math.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    """Less the softmax, and on the diagonal the sum of the others' softmax."""
+    p = softmax(row)
+    jacobian = [[-b for b in p] for _ in p]
+    for i in range(len(p)):
+        jacobian[i][i] = mp.fsum(b for j, b in enumerate(p) if j != i)
     return jacobian

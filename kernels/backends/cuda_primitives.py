@@ -20,7 +20,7 @@ from fractions import Fraction
 import numpy as np
 from numba import config, cuda, float64
 
-from kernels.activations import ROW_PARTS
+from kernels.activations import lookup
 from kernels.backends import numba_formulas
 from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
 from kernels.constants import LANES
@@ -377,7 +377,33 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
     return of_single if real is np.float32 else of_double
 
 
-def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradient: bool) -> Callable:
+def _logarithm(real: type, sum_of: Callable) -> Callable:
+    """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
+    text = formulas(np.dtype(real).name)
+    excess, log1p = text["excess"], formulas("float64")["log1p_positive"]
+
+    def logarithm(shared, lane, total, lost):
+        high = sum_of(shared, lane, total)
+        return real(log1p(excess(high, sum_of(shared, lane, lost)))), real(0)
+
+    return logarithm
+
+
+def _output(name: str, compute: str, memory: Memory) -> Callable:
+    """An entry of the result, from x, the largest entry and what the sum of the terms became."""
+    text, load = formulas(compute), memory.load
+    term, value, real = text[f"{name}_term"], text[f"{name}_value"], text["real"]
+
+    def divided(second, i, largest, reciprocal, low):
+        return value(term(real(load(second, i)), largest), reciprocal, low)
+
+    def subtracted(second, i, largest, logarithm, low):
+        return value(real(load(second, i)), largest, logarithm)
+
+    return device(subtracted if lookup(name).normaliser == "logarithm" else divided)
+
+
+def row_loop(name: str, gradient_rows: str, compute: str, memory: Memory, form: str) -> Callable:
     """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
 
     ``first`` is the gradient and ``second`` x or y. A term is
@@ -385,19 +411,21 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
     thread that then writes it, so out may be an input.
     Its ROW_SHARED_BYTES are the launcher's to ask for: the simulator's threads race for an array of fixed size.
     """
-    load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
+    load, store, double = memory.load, memory.store, np.float64
+    normalise, gradient = form != "backward_from_output", form != "value"
     store_as = memory.dtype
-    text = formulas(compute)
-    term, value, product, gradient_of = (text[f"{name}_{part}"] for part in ROW_PARTS)
+    text, formula = formulas(compute), gradient_rows.removesuffix("_rows")
+    entry, term = text[f"{name}_entry"], text[f"{name}_term"]
+    product, gradient_of = text[f"{formula.partition('_gradient')[0]}_product"], text[formula]
     real, start, rounding_of_sum = text["real"], text["SUM_START"], text["rounding_of_sum"]
     arithmetic, wide = primitives(real), primitives(np.float64)
     add, add_wide = arithmetic["rounded_add"], wide["rounded_add"]
     maximum, sum_of, larger_of = reduction(device(larger)), reduction(add_wide), device(larger)
-    reciprocal_of = device(_reciprocal(real, sum_of))
+    normaliser = device((_logarithm if lookup(name).normaliser == "logarithm" else _reciprocal)(real, sum_of))
+    value_of = _output(name, compute, memory)
 
-    def output_at(second, i, largest, reciprocal, low):
-        x = real(load(second, i))
-        return value(term(x, largest), reciprocal, low) if normalise else x
+    def output_at(second, i, largest, high, low):
+        return value_of(second, i, largest, high, low) if normalise else real(load(second, i))
 
     output = device(output_at)
 
@@ -410,12 +438,12 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
             begin = r * n + lane
             end = r * n + n
             largest = real(-math.inf)
-            reciprocal = real(0)
+            high = real(0)
             low = real(0)
             products = real(0)
             if normalise:
                 for i in range(begin, end, LANES):
-                    largest = larger_of(largest, real(load(second, i)))
+                    largest = larger_of(largest, entry(real(load(second, i))))
                 largest = real(maximum(shared, lane, double(largest)))
                 total = start
                 lost = real(0)
@@ -424,16 +452,16 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
                     before = total
                     total = add(before, one)
                     lost = add(lost, rounding_of_sum(total, one, before))
-                reciprocal, low = reciprocal_of(shared, lane, add_wide(double(total), -double(start)), double(lost))
+                high, low = normaliser(shared, lane, add_wide(double(total), -double(start)), double(lost))
             if gradient:
                 accumulator = double(0)
                 for i in range(begin, end, LANES):
                     g = real(load(first, i))
-                    y = output(second, i, largest, reciprocal, low)
+                    y = output(second, i, largest, high, low)
                     accumulator = add_wide(accumulator, double(product(g, y)))
                 products = real(sum_of(shared, lane, accumulator))
             for i in range(begin, end, LANES):
-                y = output(second, i, largest, reciprocal, low)
+                y = output(second, i, largest, high, low)
                 store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
             r += cuda.gridDim.x
 

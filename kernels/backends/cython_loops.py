@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
-from kernels.activations import ROW_LOOPS, Activation, lookup
-from kernels.backends import texts
+from kernels.activations import ROW_BLOCKS, Activation, lookup
+from kernels.backends import jacobians, texts
 from kernels.constants import inside
 from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
@@ -98,7 +98,9 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
 def formulas(record: Activation, form: str) -> tuple[str, str | None]:
     """(first, second) loops of a form: value_and_derivative and the row functions take two."""
     if not record.elementwise:
-        return record.name, f"{record.name}_derivative_from_output"
+        through = record.through if form == "backward" else None
+        gradient = "gradient_through" if through else "gradient"
+        return through or record.name, f"{record.name}_{gradient}_rows"
     first, *rest = texts.names(record, form)
     return first, rest[0] if rest else None
 
@@ -142,10 +144,17 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
             "stream": step["stream", "bytes"],
-            "parts": [] if record.elementwise else [step[f"{record.name}_{part}", compute] for part in ROW_LOOPS],
+            "parts": [] if record.elementwise else [step[name, compute] for name in row_parts(first, second)],
         }
     kind = form if record.elementwise else f"row {form}"
     return _dispatch().Plan(kind, accuracy == "accurate", tables)
+
+
+def row_parts(first: str, second: str) -> list[str]:
+    """The loops of rows in blocks, of a row function and of its gradient, in the order of the dispatcher's RowParts."""
+    name, _, gradient = second.removesuffix("_rows").partition("_gradient")
+    *before, products = ROW_BLOCKS
+    return [*(f"{first}_{part}" for part in before), f"{name}_{products}", f"{name}_gradient{gradient}_in_place"]
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:
@@ -165,7 +174,7 @@ def plan(record_name: str, form: str, accuracy: str, level: str | None) -> objec
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
-        return jacobian(lambda dtype: bind(record, "value", dtype, accuracy, variant), accuracy)
+        return jacobians.bind(record, lambda one, dtype: bind(one, "value", dtype, accuracy, variant), accuracy)
     return planned(plan(record.name, form, accuracy, variant), form, dtype, accuracy)
 
 
@@ -183,24 +192,6 @@ def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
         each = bool(params) and isinstance(params[0], np.ndarray)
         values = params[0] if each else np.array(params, compute) if params else nothing
         plan_.call(inputs, out if isinstance(out, tuple) else (out,), values, each)
-        return out
-
-    return kernel
-
-
-def jacobian(value_for: Callable[[type], Callable], accuracy: str) -> Callable:
-    """diag(y) - y y^T of every row, from a backend's own value kernel; float64 inside for the accurate class."""
-
-    def kernel(x, out=None):
-        inside = np.float64 if accuracy == "accurate" else x.dtype.type
-        y = value_for(inside)(x.astype(inside, copy=False))
-        products = y[:, :, None] * y[:, None, :]
-        result = np.negative(products, out=products)
-        diagonal = np.einsum("rii->ri", result)
-        diagonal += y
-        if out is None:
-            return result.astype(x.dtype, copy=False)
-        np.copyto(out, result, casting="same_kind")
         return out
 
     return kernel

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels import threads
-from kernels.activations import Activation
-from kernels.backends.cython_loops import jacobian
+from kernels.activations import Activation, lookup
+from kernels.backends import jacobians
 from kernels.constants import LANES, inside
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
@@ -206,12 +206,14 @@ def elementwise(formula: str, compute: str, parameters: int, each: bool = False)
 
 
 @functools.cache
-def row(name: str, compute: str) -> tuple[object, object]:
-    """(value, backward from output) of a row function: the same signature, n is the row's length.
+def row(loop: str, compute: str) -> object:
+    """The compiled loop of a row function, called as in the Cython text: the same signature, n is the row's length.
 
     The parameters are the number of rows and, for a gradient, the address of grad_output.
     """
-    return tuple(_compile(_each_row(text(name, compute)), compute, np.intp) for text in (_row_value, _row_gradient))
+    name, gradient, _ = loop.removesuffix("_rows").partition("_gradient")
+    text = _row_gradient(name, loop.removesuffix("_rows"), compute) if gradient else _row_value(name, compute)
+    return _compile(_each_row(text), compute, np.intp)
 
 
 def _each_row(one_row: Callable) -> Callable:
@@ -230,49 +232,88 @@ def _each_row(one_row: Callable) -> Callable:
 
 def _row_value(name: str, compute: str) -> Callable:
     text = formulas(compute)
-    term, value, rounding = text[f"{name}_term"], text[f"{name}_value"], text["rounding_of_sum"]
-    real, start = text["real"], text["SUM_START"]
-    lowest, zero = real(-np.inf), real(0)
-    lanes = _tools()[1]
-    largest_of, sum_tree = _tree(_larger), _tree(_sum)
-    reciprocal = _reciprocal(real)
+    term, value = text[f"{name}_term"], text[f"{name}_value"]
+    largest_of, lanes, tree, real = _largest_of(name, compute), _tools()[1], _tree(_sum), text["real"]
+    add_kept, add_terms = _add_terms(text["kept_term"], compute), _add_terms(term, compute)
+    reciprocal, logarithm_of = _reciprocal(real), _logarithm(real)
 
-    def forward(x, out, g, begin, n):
+    def divided(x, out, g, begin, n):
+        totals, rests = lanes(0.0), lanes(0.0)
+        largest = largest_of(x, begin, n)
+        for i in range(begin, begin + n):
+            out[i] = term(x[i], largest)
+        add_kept(out, begin, n, largest, totals, rests)
+        high, low = reciprocal(totals, rests, tree)
+        for i in range(begin, begin + n):
+            out[i] = value(out[i], high, low)
+
+    def subtracted(x, out, g, begin, n):
+        totals, rests = lanes(0.0), lanes(0.0)
+        largest = largest_of(x, begin, n)
+        add_terms(x, begin, n, largest, totals, rests)
+        logarithm = logarithm_of(totals, rests, tree)
+        for i in range(begin, begin + n):
+            out[i] = value(x[i], largest, logarithm)
+
+    return subtracted if lookup(name).normaliser == "logarithm" else divided
+
+
+def _largest_of(name: str, compute: str) -> Callable:
+    from numba import njit
+
+    text = formulas(compute)
+    entry, lowest, lanes, larger = text[f"{name}_entry"], text["real"](-np.inf), _tools()[1], _tree(_larger)
+
+    @njit(error_model="numpy")
+    def largest_of(x, begin, n):
         end = begin + n
         whole = end - n % LANES
         tops = lanes(lowest)
         for first in range(begin, whole, LANES):
             for j in range(LANES):
-                tops[j] = x[first + j] if x[first + j] > tops[j] else tops[j]
+                one = entry(x[first + j])
+                tops[j] = one if one > tops[j] else tops[j]
         for i in range(whole, end):
-            tops[i - whole] = x[i] if x[i] > tops[i - whole] else tops[i - whole]
-        largest = largest_of(tops)
-        for i in range(begin, end):
-            out[i] = term(x[i], largest)
+            one = entry(x[i])
+            tops[i - whole] = one if one > tops[i - whole] else tops[i - whole]
+        return larger(tops)
+
+    return largest_of
+
+
+def _add_terms(term: Callable, compute: str) -> Callable:
+    """The sums of a row's terms, a lane each, and what rounding took from them."""
+    from numba import njit
+
+    text = formulas(compute)
+    rounding, start, zero, lanes = text["rounding_of_sum"], text["SUM_START"], text["real"](0), _tools()[1]
+
+    @njit(error_model="numpy")
+    def add_terms(x, begin, n, largest, totals, rests):
+        end = begin + n
+        whole = end - n % LANES
         sums, lost = lanes(start), lanes(zero)
         for first in range(begin, whole, LANES):
             for j in range(LANES):
-                total = sums[j] + out[first + j]
-                lost[j] += rounding(total, out[first + j], sums[j])
+                one = term(x[first + j], largest)
+                total = sums[j] + one
+                lost[j] += rounding(total, one, sums[j])
                 sums[j] = total
         for i in range(whole, end):
-            total = sums[i - whole] + out[i]
-            lost[i - whole] += rounding(total, out[i], sums[i - whole])
+            one = term(x[i], largest)
+            total = sums[i - whole] + one
+            lost[i - whole] += rounding(total, one, sums[i - whole])
             sums[i - whole] = total
-        totals, rests = lanes(0.0), lanes(0.0)
         for j in range(LANES):
             totals[j] = np.float64(sums[j]) - np.float64(start)
             rests[j] = np.float64(lost[j])
-        high, low = reciprocal(totals, rests, sum_tree)
-        for i in range(begin, end):
-            out[i] = value(out[i], high, low)
 
-    return forward
+    return add_terms
 
 
-def _row_gradient(name: str, compute: str) -> Callable:
+def _row_gradient(name: str, formula: str, compute: str) -> Callable:
     text = formulas(compute)
-    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
+    product, gradient = text[f"{name}_product"], text[formula]
     lanes, sum_tree = _tools()[1], _tree(_sum)
     real = text["real"]
 
@@ -314,6 +355,20 @@ def _reciprocal(dtype: type) -> Callable:
         return reciprocal, rounding(reciprocal, total, low)
 
     return njit(error_model="numpy")(of_single if dtype is np.float32 else of_double)
+
+
+@functools.cache
+def _logarithm(dtype: type) -> Callable:
+    """The logarithm of the sum of the terms, the largest of which is 1."""
+    from numba import njit
+
+    excess, log1p = formulas(np.dtype(dtype).name)["excess"], formulas("float64")["log1p_positive"]
+
+    @njit(error_model="numpy")
+    def logarithm(totals, rests, sum_tree):
+        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests))))
+
+    return logarithm
 
 
 def _larger(a, b):
@@ -419,7 +474,7 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
-        return jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
+        return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
     compute = inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
         return _bind_elementwise(record, form, dtype, compute)
@@ -458,10 +513,12 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
 
 def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     compute = record.format_of(record.name, compute)
-    forward, backward = row(record.name, compute)
+    from kernels.backends.cython_loops import formulas as names
+
+    value, gradient = names(record, form)
     real = formulas(compute)["real"]
-    first = 0 if form == "backward_from_output" else forward.address
-    second = 0 if form == "value" else backward.address
+    first = 0 if form == "backward_from_output" else row(value, compute).address
+    second = 0 if form == "value" else row(gradient, compute).address
 
     def kernel(*args, out=None):
         x = args[-1]

@@ -18,8 +18,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from kernels.activations import Activation, lookup
-from kernels.backends import texts
-from kernels.backends.cython_loops import jacobian
+from kernels.backends import cython_loops, jacobians, texts
 from kernels.backends.numba_formulas import TYPES
 from kernels.constants import LANES, inside
 
@@ -141,7 +140,7 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
     address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
     if not record.elementwise:
         compute = record.format_of(name, _inside(dtype, accuracy)[0])
-        loop = device.row_loop(name, compute, memory, form == "backward_from_output", form != "value")
+        loop = device.row_loop(*cython_loops.formulas(record, form), compute, memory, form)
         return loop, (address, address, address, count, count)
     apply = _apply(record, form, dtype, accuracy)
     loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
@@ -355,5 +354,5 @@ class _Kernel:
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
     """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
     if form == "jacobian":
-        return jacobian(lambda _: bind(record, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
+        return jacobians.bind(record, lambda one, _: bind(one, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
     return _Kernel(record, form, dtype, accuracy)

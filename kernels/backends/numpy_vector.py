@@ -434,7 +434,7 @@ def softcap_derivative(x, cap, out=None):
     return tanh_derivative(x / cap, out=out)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(x, out=None):
     e = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
     return np.divide(e, e.sum(axis=-1, keepdims=True), out=out)
@@ -448,6 +448,36 @@ def softmax_jacobian(x, out=None):
     y = softmax(x)
     identity = np.eye(x.shape[-1], dtype=x.dtype)
     return np.multiply(y[..., :, None], identity - y[..., None, :], out=out)
+
+
+def softmin(x, out=None):
+    return softmax(-x, out=out)
+
+
+def softmin_backward_from_output(g, y, out=None):
+    return softmax_backward_from_output(-g, y, out=out)
+
+
+def softmin_jacobian(x, out=None):
+    return np.negative(softmax_jacobian(-x), out=out)
+
+
+def log_softmax(x, out=None):
+    largest = x.max(axis=-1, keepdims=True, initial=-np.inf)
+    top, e = x == largest, np.exp(x - largest)
+    # The largest terms are 1, beside which small ones would be lost; an infinity less itself is NaN.
+    others = top.sum(axis=-1, keepdims=True, dtype=x.dtype) - 1 + (largest - largest)
+    others += np.where(top, 0, e).sum(axis=-1, keepdims=True)
+    return np.subtract(x - largest, np.log1p(others), out=out)
+
+
+def log_softmax_backward_from_output(g, y, out=None):
+    return np.subtract(g, np.exp(y) * g.sum(axis=-1, keepdims=True), out=out)
+
+
+def log_softmax_jacobian(x, out=None):
+    y = softmax(x)
+    return np.subtract(np.eye(x.shape[-1], dtype=x.dtype), y[..., None, :], out=out)
 
 
 # ---------------------------------------------------------------- backend

@@ -422,7 +422,7 @@ def quotient(x, y):
     return x / y if y else x * math.copysign(math.inf, y)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(row):
     largest = max(row, default=0.0)
     terms = [math.exp(x - largest) for x in row]
@@ -438,6 +438,37 @@ def softmax_backward_from_output(g, y):
 def softmax_jacobian(row):
     y = softmax(row)
     return [[a * ((i == j) - b) for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
+def softmin(row):
+    return softmax([-x for x in row])
+
+
+def softmin_backward_from_output(g, y):
+    return softmax_backward_from_output([-a for a in g], y)
+
+
+def softmin_jacobian(row):
+    y = softmin(row)
+    return [[a * (b - (i == j)) for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
+def log_softmax(row):
+    largest = max(row, default=0.0)
+    # The largest terms are 1, beside which small ones would be lost; an infinity less itself is NaN.
+    others = row.count(largest) - 1 + (largest - largest)
+    logarithm = math.log1p(others + sum(math.exp(x - largest) for x in row if x != largest))
+    return [x - largest - logarithm for x in row]
+
+
+def log_softmax_backward_from_output(g, y):
+    total = sum(g)
+    return [a - math.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_jacobian(row):
+    y = softmax(row)
+    return [[(i == j) - b for j, b in enumerate(y)] for i in range(len(y))]
 
 
 # ---------------------------------------------------------------- backend

@@ -113,4 +113,6 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "tanhshrink": lambda x: x - jnp.tanh(x),
         "softcap": lambda x: parameter * jnp.tanh(x / parameter),
         "softmax": nn.softmax,
+        "softmin": lambda x: nn.softmax(-x),
+        "log_softmax": nn.log_softmax,
     }[name]

@@ -134,4 +134,6 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "tanhshrink": activations.tanh_shrink,
         "softcap": lambda x: parameter * ops.tanh(x / parameter),
         "softmax": activations.softmax,
+        "softmin": lambda x: activations.softmax(-x),
+        "log_softmax": activations.log_softmax,
     }[name]

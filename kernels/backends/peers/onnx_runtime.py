@@ -154,4 +154,6 @@ def _nodes(name: str, parameter: float = 1.0, second: float = 0.0) -> list:
             product(["u", "p"], ["y"]),
         ],
         "softmax": [node("Softmax", axis=-1)],
+        "softmin": [helper.make_node("Neg", ["x"], ["t"]), helper.make_node("Softmax", ["t"], ["y"], axis=-1)],
+        "log_softmax": [node("LogSoftmax", axis=-1)],
     }[name]

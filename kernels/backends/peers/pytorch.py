@@ -108,6 +108,8 @@ def _value(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) 
         "tanhshrink": functional.tanhshrink,
         "softcap": lambda x: parameter * torch.tanh(x / parameter),
         "softmax": functools.partial(torch.softmax, dim=-1),
+        "softmin": functools.partial(functional.softmin, dim=-1),
+        "log_softmax": functools.partial(torch.log_softmax, dim=-1),
     }[name]
 
 
@@ -146,6 +148,8 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 
         "tanhshrink": lambda x, out: torch.sub(x, torch.tanh(x), out=out),
         "softcap": lambda x, out: torch.mul(torch.tanh(x / parameter), parameter, out=out),
         "softmax": functools.partial(torch.softmax, dim=-1),
+        "softmin": lambda x, out: torch.softmax(-x, -1, out=out),
+        "log_softmax": functools.partial(torch.log_softmax, dim=-1),
     }[name]
 
 
@@ -153,7 +157,7 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
     import torch
 
     aten = torch.ops.aten
-    from_output = {n: _backward_from_output(n, dtype) for n in ("sigmoid", "tanh", "softmax")}
+    from_output = {n: _backward_from_output(n, dtype) for n in ("sigmoid", "tanh", "softmax", "log_softmax")}
     softmax = functools.partial(torch.softmax, dim=-1)
     leaky = aten.leaky_relu_backward.default
     elu = aten.elu_backward.default
@@ -188,6 +192,8 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
         "tanhshrink": lambda g, x: g * torch.square(torch.tanh(x)),
         "softcap": lambda g, x: from_output["tanh"](g, torch.tanh(x / parameter)),
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
+        "softmin": lambda g, x: -from_output["softmax"](g, softmax(-x)),
+        "log_softmax": lambda g, x: from_output["log_softmax"](g, torch.log_softmax(x, -1)),
     }[name]
 
 
@@ -216,6 +222,8 @@ def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Cal
         "exponential": lambda g, y: g * y,
         "celu": lambda g, y: elu(g, parameter, 1, 1 / parameter, True, y),
         "softmax": lambda g, y: aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
+        "softmin": lambda g, y: -aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
+        "log_softmax": lambda g, y: aten._log_softmax_backward_data.default(g, y, -1, _dtype(dtype)),
     }[name]
 
 
