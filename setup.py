@@ -17,7 +17,7 @@ from setuptools.errors import CompileError, ExecError, LinkError
 ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
-from kernels.activations import RECORDS  # noqa: E402
+from kernels.activations import RECORDS, lookup  # noqa: E402
 from kernels.constants import FORMATS, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
@@ -58,6 +58,7 @@ def render(level) -> str:
         target,
         "loops.pyx.in",
         level=level.name,
+        lookup=lookup,
         constants=named_constants(),
         vector_math=VECTOR_MATH,
         streamed=STREAMED,
@@ -101,7 +102,7 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(NATIVE / name) for name in ("workers.h", "outputs.h")],
+        depends=[str(NATIVE / name) for name in ("gates.pxi", "workers.h", "outputs.h")],
         optional=True,
     )
     return [cpu, dispatch, *loops]

@@ -9,6 +9,7 @@ doubles, as in all texts; of selu those of ``scale`` and of the product of the d
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 import mpmath
 import numpy as np
 
+from kernels import activations
 from kernels.activations import Activation
 from kernels.backends import texts
 
@@ -36,6 +38,8 @@ QUICK_GELU = 1.702
 
 def lookup(record: Activation, formula_name: str) -> Callable:
     """The formula of that name, "relu_derivative", or by its part alone: "value", "derivative", ..."""
+    if record.gate:
+        return functools.partial({"value": gated, "backward": gated_backward}[formula_name], record)
     if formula_name == "value":
         name = record.name
     elif formula_name.startswith(record.name):
@@ -593,3 +597,59 @@ def log_softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
     for i in range(len(p)):
         jacobian[i][i] = mp.fsum(b for j, b in enumerate(p) if j != i)
     return jacobian
+
+
+# ---------------------------------------------------------------- sparsemax
+def sparsemax(row: Sequence[float]) -> list[mpmath.mpf]:
+    """All NaN as softmax; by sorting, all sums exact."""
+    row = [mp.mpf(x) for x in row]
+    largest = max(row, default=mp.zero)
+    if not mp.isfinite(largest) or any(map(mp.isnan, row)):
+        return [mp.nan] * len(row)
+    with mp.workprec(EXACT_PRECISION):
+        falling = sorted((x for x in row if mp.isfinite(x)), reverse=True)
+        sums = list(itertools.accumulate(falling))
+        count = max(k for k, (x, total) in enumerate(zip(falling, sums, strict=True), 1) if 1 + k * x > total)
+        threshold = (sums[count - 1] - 1) / count
+        return [max(x - threshold, mp.zero) for x in row]
+
+
+def sparsemax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    return sparsemax_derivative_from_output(g, sparsemax(row))
+
+
+def sparsemax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    with mp.workprec(EXACT_PRECISION):
+        kept = [mp.mpf(a) for a, b in zip(g, y, strict=True) if b > 0]
+        mean = sum(kept, mp.zero) / max(len(kept), 1)
+        return [mp.mpf(a) - mean if b > 0 else mp.zero for a, b in zip(g, y, strict=True)]
+
+
+def sparsemax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    kept = [abs(a) for a, b in zip(g, y, strict=True) if b > 0]
+    return [abs(a) + sum(kept) / len(kept) if b > 0 else 0.0 for a, b in zip(g, y, strict=True)]
+
+
+def sparsemax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    inside = [int(b > 0) for b in sparsemax(row)]
+    share = mp.one / sum(inside)
+    return [[(i == j) * a - a * b * share for j, b in enumerate(inside)] for i, a in enumerate(inside)]
+
+
+# ---------------------------------------------------------------- gated pairs
+def gated(record: Activation, row: Sequence[float]) -> list[mpmath.mpf]:
+    """The first half times the gate of the second; an infinity times 0 is NaN."""
+    gate = lookup(activations.lookup(record.gate), "value")
+    a, b = halves(row)
+    return [mp.mpf(x) * gate(y, *record.gate_parameters) for x, y in zip(a, b, strict=True)]
+
+
+def gated_backward(record: Activation, g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    gate, slope = (lookup(activations.lookup(record.gate), key) for key in ("value", "derivative"))
+    a, b = halves(row)
+    first = [mp.mpf(c) * gate(y, *record.gate_parameters) for c, y in zip(g, b, strict=True)]
+    return first + [mp.mpf(c) * mp.mpf(x) * slope(y, *record.gate_parameters) for c, x, y in zip(g, a, b, strict=True)]
+
+
+def halves(row: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    return row[: len(row) // 2], row[len(row) // 2 :]

@@ -235,7 +235,7 @@ def test_bad_parameter(record, form, backend, bad):
         caught.match(words)
 
 
-ROWS = [record for record in RECORDS if not record.elementwise]
+ROWS = [record for record in RECORDS if record.kind == "row"]
 
 
 @pytest.mark.parametrize("record", ROWS, ids=lambda r: r.name)

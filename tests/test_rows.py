@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from kernels.activations import RECORDS
 from kernels.backends import OWN
 from kernels.verify.findings import bound_of
 
-ROWS = [record for record in RECORDS if not record.elementwise]
+ROWS = [record for record in RECORDS if record.kind == "row"]
 FORMS = ("value", "backward", "backward_from_output")
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-14}
 
@@ -202,6 +204,55 @@ def test_log_softmax_beside_zero(backend, accuracy, n):
                 exact = oracle.log_softmax(list(map(float, row)))
                 errors = [oracle.ulp_error(a, b, dtype) for a, b in zip(log_softmax(row), exact, strict=True)]
                 assert max(errors) <= bound, (gap, base)
+
+
+def test_sparsemax_of_ordinary_rows(backend, accuracy):
+    """Rows with few entries above the threshold and with many: they sum to 1, and what stays out is 0."""
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    for dtype, n in itertools.product((np.float32, np.float64), (1, 2, 31, 32, 33, 64, 300)):
+        for spread, base in itertools.product((0.001, 0.1, 1.0, 20.0), (0.0, 1000.0)):
+            x = (np.random.default_rng(n).standard_normal(n) * spread + base).astype(dtype)
+            y, exact = sparsemax(x), np.array(oracle.sparsemax(list(map(float, x))), float)
+            eps = np.finfo(dtype).eps
+            np.testing.assert_allclose(y, exact, rtol=0, atol=8 * eps)
+            assert ((y > 0) == (exact > 0)).all() or np.abs(y - exact)[(y > 0) != (exact > 0)].max() < eps
+            assert abs(y.sum(dtype=np.float64) - 1) < n * eps
+
+
+def test_sparsemax_of_equal_and_apart_entries(backend, accuracy):
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    np.testing.assert_array_equal(sparsemax([3.0] * 4), [0.25] * 4)
+    np.testing.assert_array_equal(sparsemax([1.0, 0.0, -5.0]), [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(sparsemax([0.5, 0.0]), [0.75, 0.25])
+    np.testing.assert_array_equal(sparsemax.backward([1.0, 2.0, 4.0], [0.5, 0.0, -5.0]), [-0.5, 0.5, 0.0])
+    largest = np.finfo(np.float64).max
+    np.testing.assert_array_equal(sparsemax([largest, -largest]), [1.0, 0.0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 70])
+def test_sparsemax_of_infinities_and_nan(backend, accuracy, n):
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    for dtype in (np.float32, np.float64):
+        assert np.isnan(sparsemax(np.full(n, -np.inf, dtype))).all()
+        g = np.arange(n).astype(dtype)
+        for place in {0, n // 2, n - 1}:
+            for special in (np.nan, np.inf):
+                row = np.linspace(-1, 1, n).astype(dtype)
+                row[place] = special
+                assert np.isnan(sparsemax(row)).all(), (place, special)
+                assert np.isnan(sparsemax.backward(g, row)).all(), (place, special)
+            row = np.linspace(-1, 1, n + 1).astype(dtype)
+            row[place] = -np.inf
+            got = sparsemax(row)
+            assert got[place] == 0
+            np.testing.assert_allclose(np.delete(got, place), sparsemax(np.delete(row, place)), atol=1e-6)
+
+
+def test_a_slow_search_ends(backend):
+    """Entries of which each pass leaves few behind."""
+    x = -np.cumsum(0.5 ** np.arange(60))
+    y = kernels.get("sparsemax", backend)(x)
+    np.testing.assert_allclose(y, np.array(oracle.sparsemax(list(x)), float), rtol=0, atol=1e-15)
 
 
 def test_a_bad_row_leaves_the_others_alone(backend, values):

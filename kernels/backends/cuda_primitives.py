@@ -333,6 +333,25 @@ def elementwise_loop(apply: Callable, memory: Memory, two_outputs: bool, paramet
     return elementwise
 
 
+def pair_loop(apply: Callable, memory: Memory, two: bool) -> Callable:
+    """The loop of every gated pair: ``apply(g, a, b)`` gives a result for the first half and one for the second."""
+    load, store = memory.load, memory.store
+
+    @quiet
+    def pairs(first, second, out, rows, half):
+        i = cuda.grid(1)
+        step = cuda.gridsize(1)
+        while i < rows * half:
+            at = i + i // half * half
+            r = apply(load(first, i) if two else load(second, at), load(second, at), load(second, at + half))
+            store(out, at if two else i, r[0])
+            if two:
+                store(out, at + half, r[1])
+            i += step
+
+    return pairs
+
+
 def reduction(combine: Callable) -> Callable:
     """The fixed tree over LANES values in shared memory; every thread gets the result."""
 
@@ -463,6 +482,64 @@ def row_loop(name: str, gradient_rows: str, compute: str, memory: Memory, form: 
             for i in range(begin, end, LANES):
                 y = output(second, i, largest, high, low)
                 store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
+            r += cuda.gridDim.x
+
+    return row
+
+
+def projection_loop(name: str, compute: str, memory: Memory, form: str) -> Callable:
+    """The loop of a projection: as ``row_loop``, but it computes in float64 whatever its arrays are."""
+    load, store, double, store_as = memory.load, memory.store, np.float64, memory.dtype
+    entry, text = formulas(compute)[f"{name}_entry"], formulas("float64")
+    real, gradient_of, value_of = formulas(compute)["real"], text[f"{name}_gradient"], text[f"{name}_value"]
+    add = primitives(np.float64)["rounded_add"]
+    maximum, sum_of, larger_of = reduction(device(larger)), reduction(add), device(larger)
+    from_output, gradient = form == "backward_from_output", form != "value"
+
+    @quiet
+    def row(first, second, out, rows, n):
+        shared = cuda.shared.array(0, float64)
+        lane = cuda.threadIdx.x
+        r = cuda.blockIdx.x
+        while r < rows:
+            begin = r * n + lane
+            end = r * n + n
+            largest = real(-math.inf)
+            top = double(0)
+            threshold = double(0)
+            mean = double(0)
+            if not from_output:
+                for i in range(begin, end, LANES):
+                    largest = larger_of(largest, entry(real(load(second, i))))
+                top = maximum(shared, lane, double(largest))
+                threshold = double(-1)
+                rising = True
+                while rising:
+                    total = double(0)
+                    count = double(0)
+                    for i in range(begin, end, LANES):
+                        z = add(double(load(second, i)), -top)
+                        total = add(total, double(0) if z <= threshold else z)
+                        count = add(count, double(0) if z <= threshold else double(1))
+                    total = add(sum_of(shared, lane, total), double(-1))
+                    higher = total / sum_of(shared, lane, count)
+                    rising = higher > threshold
+                    threshold = higher
+            if gradient:
+                total = double(0)
+                count = double(0)
+                for i in range(begin, end, LANES):
+                    z = add(double(load(second, i)), -top)
+                    total = add(total, double(0) if z <= threshold else double(load(first, i)))
+                    count = add(count, double(0) if z <= threshold else double(1))
+                total = sum_of(shared, lane, total)
+                mean = add(total / sum_of(shared, lane, count), add(threshold, -threshold))
+            for i in range(begin, end, LANES):
+                z = add(double(load(second, i)), -top)
+                if gradient:
+                    store(out, i, store_as(gradient_of(double(load(first, i)), z, threshold, mean)))
+                else:
+                    store(out, i, store_as(value_of(z, threshold)))
             r += cuda.gridDim.x
 
     return row

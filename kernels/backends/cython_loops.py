@@ -97,6 +97,10 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
 
 def formulas(record: Activation, form: str) -> tuple[str, str | None]:
     """(first, second) loops of a form: value_and_derivative and the row functions take two."""
+    if record.gate:
+        return record.name if form == "value" else f"{record.name}_backward", None
+    if record.normaliser == "threshold":
+        return record.name, f"{record.name}_{'backward' if form == 'backward' else 'gradient'}_rows"
     if not record.elementwise:
         through = record.through if form == "backward" else None
         gradient = "gradient_through" if through else "gradient"
@@ -133,6 +137,8 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
     """
     step = addresses(None)
     first, second = formulas(record, form)
+    projects = record.normaliser == "threshold"
+    has_parts = record.kind == "row" and not projects
     tables = {}
     for dtype in ("float32", "float64"):
         compute = inside(dtype, accuracy)
@@ -144,10 +150,12 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
             "stream": step["stream", "bytes"],
-            "parts": [] if record.elementwise else [step[name, compute] for name in row_parts(first, second)],
+            "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
-    kind = form if record.elementwise else f"row {form}"
-    return _dispatch().Plan(kind, accuracy == "accurate", tables)
+    kind = form if record.elementwise else f"{record.kind} {form}"
+    if projects and form == "backward":
+        kind = "row backward_from_output"  # one loop from x and the gradient
+    return _dispatch().Plan(kind, accuracy == "accurate" and not projects, tables)
 
 
 def row_parts(first: str, second: str) -> list[str]:
@@ -175,10 +183,10 @@ def plan(record_name: str, form: str, accuracy: str, level: str | None) -> objec
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
         return jacobians.bind(record, lambda one, dtype: bind(one, "value", dtype, accuracy, variant), accuracy)
-    return planned(plan(record.name, form, accuracy, variant), form, dtype, accuracy)
+    return planned(plan(record.name, form, accuracy, variant), record, form, dtype, accuracy)
 
 
-def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
+def planned(plan_: object, record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
     """A plan as a kernel for prepared arrays."""
     count = 2 if form.startswith("backward") else 1
     compute = np.float64 if accuracy == "accurate" else dtype
@@ -187,7 +195,7 @@ def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
     def kernel(*args, out=None):
         inputs, params = args[:count], args[count:]
         if out is None:
-            out = np.empty_like(inputs[-1])
+            out = np.empty(record.result_shape(form, inputs[-1].shape), dtype)
             out = (out, np.empty_like(out)) if form == "value_and_derivative" else out
         each = bool(params) and isinstance(params[0], np.ndarray)
         values = params[0] if each else np.array(params, compute) if params else nothing

@@ -54,6 +54,8 @@ def addresses(record: Activation, form: str, compute: str, backend: str) -> tupl
 def _numba_addresses(record: Activation, form: str, compute: str) -> tuple[int, int]:
     from kernels.backends import numba_cpu
 
+    if record.gate:
+        return numba_cpu.gated(record.name, form, compute).address, 0
     if not record.elementwise:
         format_ = record.format_of(record.name, compute)
         return tuple(numba_cpu.row(loop, format_).address for loop in cython_loops.formulas(record, form))
@@ -70,7 +72,7 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
         return numpy_vector.bind(record, form, dtype, accuracy)
     if form == "jacobian":
         return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
-    return cython_loops.planned(plan(record.name, form, accuracy), form, dtype, accuracy)
+    return cython_loops.planned(plan(record.name, form, accuracy), record, form, dtype, accuracy)
 
 
 def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):

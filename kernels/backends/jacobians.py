@@ -50,3 +50,11 @@ def log_softmax_jacobian(p: np.ndarray) -> np.ndarray:
     result = np.repeat(-p[:, None, :], p.shape[1], axis=1)
     diagonal(result)[...] += 1
     return result
+
+
+def sparsemax_jacobian(y: np.ndarray) -> np.ndarray:
+    inside = np.where(y > 0, y.dtype.type(1), y - y)
+    share = inside / inside.sum(axis=-1, keepdims=True)
+    result = -inside[:, :, None] * share[:, None, :]
+    diagonal(result)[...] += inside
+    return result

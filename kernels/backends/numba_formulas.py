@@ -995,6 +995,19 @@ def log_softmax_gradient_through(g, p, total):
     return fma(-p, total, g)
 
 
+# ---------------------------------------------------------------- sparsemax
+def sparsemax_entry(x):
+    return x
+
+
+def sparsemax_value(z, threshold):
+    return real(0) if z <= threshold else z - threshold
+
+
+def sparsemax_gradient(g, z, threshold, mean):
+    return real(0) if z <= threshold else g - mean
+
+
 # ---------------------------------------------------------------- binding
 #: format -> its type
 TYPES = {"float32": np.float32, "float64": np.float64, "wide": np.float64}

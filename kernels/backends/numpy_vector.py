@@ -480,6 +480,32 @@ def log_softmax_jacobian(x, out=None):
     return np.subtract(np.eye(x.shape[-1], dtype=x.dtype), y[..., None, :], out=out)
 
 
+# ---------------------------------------------------------------- sparsemax
+def sparsemax(x, out=None):
+    z = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+    falling = -np.sort(-z, axis=-1)
+    sums = falling.cumsum(axis=-1) - 1
+    counts = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    # As many entries as stay above the threshold that makes their sum 1.
+    kept = (counts * falling > sums).sum(axis=-1, keepdims=True)
+    threshold = np.take_along_axis(sums, kept - 1, axis=-1) / kept.astype(x.dtype)
+    return np.maximum(z - threshold, 0, out=out)
+
+
+def sparsemax_backward_from_output(g, y, out=None):
+    inside = np.where(y > 0, y.dtype.type(1), y - y)
+    mean = (g * inside).sum(axis=-1, keepdims=True) / inside.sum(axis=-1, keepdims=True)
+    return np.multiply(inside, g - mean, out=out)
+
+
+def sparsemax_jacobian(x, out=None):
+    y = sparsemax(x)
+    inside = np.where(y > 0, y.dtype.type(1), y - y)
+    share = inside / inside.sum(axis=-1, keepdims=True)
+    identity = np.eye(x.shape[-1], dtype=x.dtype)
+    return np.multiply(inside[..., :, None], identity - share[..., None, :], out=out)
+
+
 # ---------------------------------------------------------------- backend
 def reason() -> str | None:
     """None: NumPy is always there."""
@@ -495,8 +521,10 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
     if variant is not None:
         raise LookupError(f"numpy has no variant {variant!r}")
     text = [texts.find(sys.modules[__name__], name) for name in texts.names(record, form)]
-    compose = (_ELEMENTWISE if record.elementwise else _ROW).get(form)
+    compose = _COMPOSED[record.kind].get(form)
     kernel = compose(*text) if compose else text[0]
+    if record.gate:
+        kernel = functools.partial(kernel, record.gate_parameters)
     return _widened(kernel, dtype) if accuracy == "accurate" and dtype is np.float32 else kernel
 
 
@@ -522,6 +550,22 @@ def _backward_rows(value: Callable, backward: Callable) -> Callable:
     return lambda g, x, out=None: backward(g, value(x), out=out)
 
 
+def _gate(value: Callable) -> Callable:
+    def gated(params, x, out=None):
+        a, b = np.split(x, 2, axis=-1)
+        return np.multiply(a, value(b, *params), out=out)
+
+    return gated
+
+
+def _gate_backward(value: Callable, derivative: Callable) -> Callable:
+    def backward(params, g, x, out=None):
+        a, b = np.split(x, 2, axis=-1)
+        return np.concatenate([g * value(b, *params), g * a * derivative(b, *params)], axis=-1, out=out)
+
+    return backward
+
+
 #: The forms that are more than their text.
 _ELEMENTWISE = {
     "backward": _backward,
@@ -529,6 +573,8 @@ _ELEMENTWISE = {
     "value_and_derivative": _value_and_derivative,
 }
 _ROW = {"backward": _backward_rows}
+_GATED = {"value": _gate, "backward": _gate_backward}
+_COMPOSED = {"elementwise": _ELEMENTWISE, "row": _ROW, "gated": _GATED}
 
 
 def _widened(kernel: Callable, dtype: type) -> Callable:

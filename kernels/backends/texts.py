@@ -28,13 +28,16 @@ ROW = {
     "jacobian": ("_jacobian",),
 }
 
+#: Of the gate, for gated pairs.
+GATED = {"value": ("",), "backward": ("", "_derivative")}
+
 
 def names(record: Activation, form: str) -> tuple[str, ...]:
     """The names of the formulas that make ``form``."""
-    endings = (ELEMENTWISE if record.elementwise else ROW).get(form)
+    endings = {"elementwise": ELEMENTWISE, "row": ROW, "gated": GATED}[record.kind].get(form)
     if endings is None:
         raise LookupError(f"{record.name} has no form {form!r}")
-    return tuple(record.name + ending for ending in endings)
+    return tuple((record.gate or record.name) + ending for ending in endings)
 
 
 def find(module: ModuleType, name: str) -> Callable:

@@ -996,3 +996,16 @@ cdef inline real log_softmax_gradient(real g, real y, real total) noexcept nogil
 cdef inline real log_softmax_gradient_through(real g, real p, real total) noexcept nogil:
     """p is softmax of x: e^y would multiply the rounding of y."""
     return fma(-p, total, g)
+
+
+# ---------------------------------------------------------------- sparsemax
+cdef inline real sparsemax_entry(real x) noexcept nogil:
+    return x
+
+
+cdef inline real sparsemax_value(real z, real threshold) noexcept nogil:
+    return <real>0 if z <= threshold else z - threshold
+
+
+cdef inline real sparsemax_gradient(real g, real z, real threshold, real mean) noexcept nogil:
+    return <real>0 if z <= threshold else g - mean

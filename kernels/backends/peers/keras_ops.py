@@ -19,7 +19,7 @@ from kernels.backends.peers import jax_cpu, pytorch, tensorflow_cpu
 
 BENEATH = {"torch": pytorch, "jax": jax_cpu, "tensorflow": tensorflow_cpu}
 
-LACKED = ("rrelu", "relu_squared")
+LACKED = ("rrelu", "relu_squared", "reglu", "geglu", "swiglu")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -136,4 +136,6 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "softmax": activations.softmax,
         "softmin": lambda x: activations.softmax(-x),
         "log_softmax": activations.log_softmax,
+        "glu": activations.glu,
+        "sparsemax": activations.sparsemax,
     }[name]

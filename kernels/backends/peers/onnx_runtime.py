@@ -22,7 +22,19 @@ FLOAT32_ONLY = (
     "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
 )  # fmt: skip
 
-LACKED = ("threshold", "rrelu", "relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
+LACKED = (
+    "threshold",
+    "rrelu",
+    "relu_squared",
+    "squareplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "glu",
+    "reglu",
+    "geglu",
+    "swiglu",
+    "sparsemax",
+)
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)

@@ -17,8 +17,8 @@ FORMS = ("value", "backward", "backward_from_output")
 #: Their operators start from the input.
 FROM_INPUT = ("softplus",)
 #: Operators without ``out``, and one that is three of them.
-WITHOUT_OUT = ("selu", "prelu", "softsign")
-LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
+WITHOUT_OUT = ("selu", "prelu", "softsign", "reglu", "geglu", "swiglu")
+LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid", "sparsemax")
 QUICK_GELU = 1.702
 #: The default of ``functional.softplus``.
 SOFTPLUS_THRESHOLD = 20
@@ -35,6 +35,8 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"PyTorch has no {record.name}"
     if record.name == "identity":
         return "PyTorch has no identity that computes: nn.Identity gives its input back"
+    if record.gate and record.name != "glu" and form == "backward":
+        return f"PyTorch has no backward of {record.name}: its autograd takes the halves' gradients one by one"
     if form in FORMS and not (form == "backward_from_output" and record.name in FROM_INPUT):
         return None
     return f"PyTorch has no {form} of its own: its autograd gives the product with a gradient, which is backward"
@@ -110,7 +112,21 @@ def _value(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) 
         "softmax": functools.partial(torch.softmax, dim=-1),
         "softmin": functools.partial(functional.softmin, dim=-1),
         "log_softmax": functools.partial(torch.log_softmax, dim=-1),
+        "glu": functional.glu,
+        "reglu": _pair(functional.relu),
+        "geglu": _pair(functional.gelu),
+        "swiglu": _pair(functional.silu),
     }[name]
+
+
+def _pair(gate: Callable) -> Callable:
+    """The halves' product, as PyTorch's user writes it."""
+
+    def pair(x):
+        a, b = x.chunk(2, -1)
+        return a * gate(b)
+
+    return pair
 
 
 def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) -> Callable:
@@ -150,6 +166,7 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 
         "softmax": functools.partial(torch.softmax, dim=-1),
         "softmin": lambda x, out: torch.softmax(-x, -1, out=out),
         "log_softmax": functools.partial(torch.log_softmax, dim=-1),
+        "glu": lambda x, out: aten.glu.out(x, -1, out=out),
     }[name]
 
 
@@ -194,6 +211,7 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
         "softmin": lambda g, x: -from_output["softmax"](g, softmax(-x)),
         "log_softmax": lambda g, x: from_output["log_softmax"](g, torch.log_softmax(x, -1)),
+        "glu": lambda g, x: aten.glu_backward.default(g, x, -1),
     }[name]
 
 

@@ -21,6 +21,7 @@ FROM_OUTPUT = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh")
 LACKED = (
     "threshold", "rrelu", "relu_squared", "hardshrink", "softshrink",
     "hardsigmoid", "hardswish", "squareplus", "sparse_plus", "sparse_sigmoid",
+    "sparsemax", "glu", "reglu", "geglu", "swiglu",
 )  # fmt: skip
 
 reason = functools.partial(peers.missing, "TensorFlow", "tensorflow", "tensorflow")
