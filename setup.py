@@ -102,7 +102,7 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(NATIVE / name) for name in ("gates.pxi", "workers.h", "outputs.h")],
+        depends=[str(NATIVE / name) for name in ("rows.pxi", "gates.pxi", "workers.h", "outputs.h")],
         optional=True,
     )
     return [cpu, dispatch, *loops]

@@ -153,11 +153,16 @@ def test_overlapping_out(record, form, backend, values, assert_same):
         out = buffer[100 + shift : 100 + shift + expected.size].reshape(expected.shape)
         call(record, form, backend, g, x, out=out)
         assert_same(out.copy(), expected, f"{rows} rows, shift {shift}")
-    buffer = values(600, np.float32)
-    g, x = buffer[:120].reshape(6, 20), values((6, 40), np.float32, seed=1)
-    expected = call(record, "backward", backend, g.copy(), x)
-    call(record, "backward", backend, g, x, out=buffer[:240].reshape(6, 40))
-    assert_same(buffer[:240].reshape(6, 40).copy(), expected, "out begins as grad_output does")
+    for rows, half in ((6, 20), (300, 20), (2, 4000)):
+        buffer = values(2 * rows * half, np.float32)
+        g, x = buffer[: rows * half].reshape(rows, half), values((rows, 2 * half), np.float32, seed=1)
+        expected, out = call(record, "backward", backend, g.copy(), x), buffer.reshape(rows, 2 * half)
+        call(record, "backward", backend, g, x, out=out)
+        assert_same(out.copy(), expected, "out begins as grad_output does")
+        x = values((rows, 2 * half), np.float32)
+        expected, out = call(record, "value", backend, None, x), x.reshape(-1)[: rows * half].reshape(rows, half)
+        call(record, "value", backend, None, x, out=out)
+        assert_same(out.copy(), expected, "out begins as x does")
 
 
 @each_pair

@@ -334,16 +334,16 @@ def elementwise_loop(apply: Callable, memory: Memory, two_outputs: bool, paramet
 
 
 def pair_loop(apply: Callable, memory: Memory, two: bool) -> Callable:
-    """The loop of every gated pair: ``apply(g, a, b)`` gives a result for the first half and one for the second."""
+    """The loop of every gated pair: ``apply(g, a, b, p)`` gives a result for the first half and one for the second."""
     load, store = memory.load, memory.store
 
     @quiet
-    def pairs(first, second, out, rows, half):
+    def pairs(first, second, out, p, rows, half):
         i = cuda.grid(1)
         step = cuda.gridsize(1)
         while i < rows * half:
             at = i + i // half * half
-            r = apply(load(first, i) if two else load(second, at), load(second, at), load(second, at + half))
+            r = apply(load(first, i) if two else load(second, at), load(second, at), load(second, at + half), p)
             store(out, at if two else i, r[0])
             if two:
                 store(out, at + half, r[1])
@@ -398,12 +398,12 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
 
 def _logarithm(real: type, sum_of: Callable) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
-    text = formulas(np.dtype(real).name)
-    excess, log1p = text["excess"], formulas("float64")["log1p_positive"]
+    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    up, down = (np.float64(formulas(np.dtype(real).name)[name]) for name in ("UP", "DOWN"))
 
     def logarithm(shared, lane, total, lost):
         high = sum_of(shared, lane, total)
-        return real(log1p(excess(high, sum_of(shared, lane, lost)))), real(0)
+        return real(log1p(excess(high, sum_of(shared, lane, lost), up, down))), real(0)
 
     return logarithm
 

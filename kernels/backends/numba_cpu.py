@@ -437,11 +437,12 @@ def _logarithm(dtype: type) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1."""
     from numba import njit
 
-    excess, log1p = formulas(np.dtype(dtype).name)["excess"], formulas("float64")["log1p_positive"]
+    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
 
     @njit(error_model="numpy")
     def logarithm(totals, rests, sum_tree):
-        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests))))
+        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests), up, down)))
 
     return logarithm
 

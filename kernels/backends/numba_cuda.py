@@ -134,16 +134,16 @@ def _gated(record: Activation, form: str, dtype: type, accuracy: str) -> Callabl
 
     compute, real = _inside(dtype, accuracy)
     gate = lookup(record.gate)
-    p = real(record.gate_parameters[0] if record.gate_parameters else 0)
     value, slope = (_formula(gate, one, compute) for one in ("value", "derivative"))
     multiply = device.primitives(real)["rounded_multiply"]
 
-    def one(g, a, b):
-        return (dtype(multiply(real(a), value(real(b), p, p))),)
+    # The parameter is no constant: NVVM would fold it, and what is left may lose how it rounds.
+    def one(g, a, b, p):
+        return (dtype(multiply(real(a), value(real(b), real(p), real(p)))),)
 
-    def both(g, a, b):
-        first = multiply(real(g), value(real(b), p, p))
-        return dtype(first), dtype(multiply(multiply(real(g), real(a)), slope(real(b), p, p)))
+    def both(g, a, b, p):
+        first = multiply(real(g), value(real(b), real(p), real(p)))
+        return dtype(first), dtype(multiply(multiply(real(g), real(a)), slope(real(b), real(p), real(p))))
 
     return device.device(both if form == "backward" else one)
 
@@ -160,7 +160,7 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
     address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
     if record.gate:
         loop = device.pair_loop(_gated(record, form, dtype, accuracy), memory, form == "backward")
-        return loop, (address, address, address, count, count)
+        return loop, (address, address, address, scalar, count, count)
     if not record.elementwise:
         compute = record.format_of(name, _inside(dtype, accuracy)[0])
         if record.normaliser == "threshold":
@@ -381,7 +381,8 @@ class _Kernel:
         kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, False)
         addresses = inputs[0].argument, inputs[-1].argument, outs[0].argument
         if self.record.gate:
-            kernel[(*_grid(rows * (n // 2), 0), stream)](*addresses, rows, n // 2)
+            p = self.dtype((*self.record.gate_parameters, 0)[0])
+            kernel[(*_grid(rows * (n // 2), 0), stream)](*addresses, p, rows, n // 2)
             return
         blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
         kernel[blocks, LANES, stream, ROW_SHARED_BYTES](*addresses, rows, n)

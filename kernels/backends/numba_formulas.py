@@ -234,9 +234,9 @@ def rounding_of_sum(total, part, sum_before):
     return part - (total - sum_before)
 
 
-def excess(total, lost):
-    """The sum of a row's terms, as a sum and what rounding took, less the largest one, which is 1 without its scale."""
-    return ((total - UP) + lost) * DOWN
+def excess(total, lost, up, down):
+    """The sum of a row's terms, as a sum and what rounding took, less the largest, which is ``up`` and 1 unscaled."""
+    return ((total - up) + lost) * down
 
 
 def kept_term(term, largest):
