@@ -81,7 +81,7 @@ def forms(record: Activation) -> tuple[str, ...]:
     """Value and derivative (of a row function: its gradient), in the full set every form."""
     if FULL:
         return record.forms
-    return ("value", "derivative" if record.elementwise else "backward_from_output")
+    return ("value", next(form for form in ("derivative", "backward_from_output", "backward") if form in record.forms))
 
 
 def left_out(case: Case) -> str | None:

@@ -53,6 +53,8 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"Keras has no {record.name}"
     if record.name == "identity":
         return "Keras has no identity that computes: activations.linear gives its input back"
+    if record.name == "sparsemax":
+        return "Keras has no sparsemax that is one: of [2.1, 2, 0] it makes [0, 0, 0], for it adds sums of sums"
     if form != "value":
         return f"Keras has no {form}: gradients are those of the library that computes for it"
     if dtype is np.float64 and configured() == "jax":
@@ -137,5 +139,4 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "softmin": lambda x: activations.softmax(-x),
         "log_softmax": activations.log_softmax,
         "glu": activations.glu,
-        "sparsemax": activations.sparsemax,
     }[name]
