@@ -352,13 +352,18 @@ def _threshold() -> Callable:
 
     @njit(error_model="numpy")
     def threshold_of(x, begin, n, largest):
-        threshold = -1.0
+        threshold, whole = -1.0, begin + n - n % LANES
         while True:
             sums, counts = lanes(0.0), lanes(0.0)
-            for i in range(n):
-                z = np.float64(x[begin + i]) - largest
-                sums[i % LANES] += 0.0 if z <= threshold else z
-                counts[i % LANES] += 0.0 if z <= threshold else 1.0
+            for first in range(begin, whole, LANES):
+                for j in range(LANES):
+                    z = np.float64(x[first + j]) - largest
+                    sums[j] += 0.0 if z <= threshold else z
+                    counts[j] += 0.0 if z <= threshold else 1.0
+            for i in range(whole, begin + n):
+                z = np.float64(x[i]) - largest
+                sums[i - whole] += 0.0 if z <= threshold else z
+                counts[i - whole] += 0.0 if z <= threshold else 1.0
             higher = (tree(sums) - 1.0) / tree(counts)
             if not higher > threshold:
                 return higher
