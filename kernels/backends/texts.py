@@ -2,6 +2,7 @@
 
 A text is a module of functions called by convention: ``relu``, ``relu_derivative``, ``relu_derivative_from_output``,
 ``prelu_parameter_derivative``; for rows ``softmax``, ``softmax_backward_from_output``, ``softmax_jacobian``.
+Gated pairs have none but those of their gate.
 """
 
 from __future__ import annotations
