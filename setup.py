@@ -17,7 +17,7 @@ from setuptools.errors import CompileError, ExecError, LinkError
 ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
-from kernels.activations import RECORDS, ROW_LOOPS  # noqa: E402
+from kernels.activations import RECORDS, lookup  # noqa: E402
 from kernels.constants import FORMATS, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
@@ -53,32 +53,34 @@ def named_constants() -> list[tuple[str, dict[str, float]]]:
 
 def render(level) -> str:
     """Write the loops of one level and return the file's name."""
-    from Cython import Tempita
-
-    template = (ROOT / NATIVE / "loops.pyx.in").read_text()
-    text = Tempita.sub(
-        template,
+    target = NATIVE / f"{level.module}.pyx"
+    write(
+        target,
+        "loops.pyx.in",
         level=level.name,
-        records=RECORDS,
+        lookup=lookup,
         constants=named_constants(),
         vector_math=VECTOR_MATH,
-        lanes=LANES,
         streamed=STREAMED,
-        row_batch=8,
-        short_row=128,
-        row_loops=ROW_LOOPS,
-        halves=[LANES >> k for k in range(1, LANES.bit_length())],
-        dtypes=(("float32", "float"), ("float64", "double"), ("wide", "wide")),
     )
-    target = NATIVE / f"{level.module}.pyx"
+    return str(target)
+
+
+def write(target: Path, template: str, **names) -> None:
+    """Render a template, and leave a file alone that has this text already."""
+    from Cython import Tempita
+
+    dtypes = (("float32", "float"), ("float64", "double"), ("wide", "wide"))
+    text = Tempita.sub((ROOT / NATIVE / template).read_text(), records=RECORDS, lanes=LANES, dtypes=dtypes, **names)
     if not (ROOT / target).exists() or (ROOT / target).read_text() != text:
         (ROOT / target).write_text(text)
-    return str(target)
 
 
 def extensions() -> list[Extension]:
     import numpy
 
+    halves = [LANES >> k for k in range(1, LANES.bit_length())]
+    write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=8, short_row=128)
     loops = [
         Extension(
             f"kernels.native.{level.module}",
@@ -87,7 +89,7 @@ def extensions() -> list[Extension]:
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
             define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
-            depends=[str(NATIVE / name) for name in ("formulas.pxi", "vecmath.pxd", "stream.h")],
+            depends=[str(NATIVE / name) for name in ("formulas.pxi", "row_loops.pxi", "vecmath.pxd", "stream.h")],
             optional=True,
         )
         for level in levels_here()
@@ -100,7 +102,7 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(NATIVE / name) for name in ("workers.h", "outputs.h")],
+        depends=[str(NATIVE / name) for name in ("rows.pxi", "gates.pxi", "workers.h", "outputs.h")],
         optional=True,
     )
     return [cpu, dispatch, *loops]

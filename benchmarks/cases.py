@@ -18,6 +18,7 @@ import numpy as np
 
 from kernels.activations import FORMS, MEASURED, RECORDS, Activation, lookup
 from kernels.backends import ACCURACIES, OWN, contestant, get
+from kernels.measure import row_shape
 
 FULL = os.environ.get("KERNELS_ASV_FULL", "0") not in ("", "0")
 
@@ -28,8 +29,6 @@ CLASSES = ACCURACIES if FULL else ACCURACIES[:1]
 CONTESTANTS = tuple(OWN) if FULL else ("python", "numpy", "cython", "numba", "fastest")
 #: Pure Python beyond this size would take most of the time and show nothing new.
 PYTHON_UP_TO = 1_000
-#: Longest row of a row function; a jacobian has this many times x's elements.
-ROW = 100
 JACOBIAN_UP_TO = 100_000
 #: Seconds of calls before any is timed: compilation, page faults, threads that find their cores, the clock.
 WARM_UP = 0.1
@@ -82,7 +81,7 @@ def forms(record: Activation) -> tuple[str, ...]:
     """Value and derivative (of a row function: its gradient), in the full set every form."""
     if FULL:
         return record.forms
-    return ("value", "derivative" if record.elementwise else "backward_from_output")
+    return ("value", next(form for form in ("derivative", "backward_from_output", "backward") if form in record.forms))
 
 
 def left_out(case: Case) -> str | None:
@@ -117,7 +116,8 @@ def prepare(case: Case) -> Prepared:
     if case.backend == "python":
         inputs = [array.tolist() for array in inputs]
     elif case.form not in FRESH:
-        outs = [np.empty_like(inputs[-1]) for _ in range(1 + (case.form == "value_and_derivative"))]
+        shape = case.record.result_shape(case.form, inputs[-1].shape)
+        outs = [np.empty(shape, case.dtype) for _ in range(1 + (case.form == "value_and_derivative"))]
         keywords["out"] = outs[0] if len(outs) == 1 else tuple(outs)
     prepared = Prepared(call, (*inputs, *case.record.example_parameters), keywords)
     start = time.perf_counter()
@@ -139,12 +139,12 @@ def data(case: Case) -> list[np.ndarray]:
         return [x]
     if case.form == "backward_from_output":
         x = contestant(case.record, "value", x.dtype.type, "numpy")(x, *case.record.example_parameters)
-    return [normal(case, 1), x]
+    g = normal(case, 1)
+    return [g[..., : case.record.result_shape("value", g.shape)[-1]].copy(), x]
 
 
 def normal(case: Case, seed: int) -> np.ndarray:
-    values = np.random.default_rng(seed).standard_normal(case.n, dtype=case.dtype)
-    return values if case.record.elementwise else values.reshape(-1, min(case.n, ROW))
+    return np.random.default_rng(seed).standard_normal(row_shape(case.record, case.n), dtype=case.dtype)
 
 
 # ---------------------------------------------------------------- timing a case

@@ -104,7 +104,8 @@ class Activation:
     derivative_formula: str
     range: tuple[float, float]
     reference: str
-    #: "elementwise", or "row" for functions of a whole row such as softmax.
+    #: "elementwise", "row" for functions of a whole row such as softmax, or "gated": the first half of a row times a
+    #: function of the second.
     kind: str = "elementwise"
     aliases: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
@@ -118,6 +119,13 @@ class Activation:
     flops: tuple[int, int] = (0, 0)
     #: Roots of the derivative, where relative error has no meaning.
     derivative_roots: tuple[float, ...] = ()
+    #: The activation of the second half that gates the first, and its parameters.
+    gate: str | None = None
+    gate_parameters: tuple[float, ...] = ()
+    #: What makes a row's values: the "reciprocal" or the "logarithm" of the sum of its terms, or a "threshold".
+    normaliser: str | None = None
+    #: The row function through whose output ``backward`` goes, where that is not this one.
+    through: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ulp", MappingProxyType(dict(self.ulp)))
@@ -144,21 +152,38 @@ class Activation:
             "backward_from_output": self.from_output,
             "value_and_derivative": self.elementwise,
             "backward_parameters": self.learnable is not None,
-            "jacobian": not self.elementwise,
+            "jacobian": self.kind == "row",
         }
         return tuple(form for form in FORMS if has[form])
 
     @property
     def scalar_formulas(self) -> tuple[str, ...]:
         """The names that every formula text must define for this function."""
+        if self.gate:
+            return self.gate, f"{self.gate}_derivative"
+        if self.normaliser == "threshold":
+            return tuple(f"{self.name}_{part}" for part in ("entry", "value", "gradient"))
         if not self.elementwise:
-            return tuple(f"{self.name}_{part}" for part in ROW_PARTS)
+            return tuple(f"{self.name}_{part}" for part in (*ROW_PARTS, *self.row_gradients))
         names = [self.name, f"{self.name}_derivative"]
         if self.from_output:
             names.append(f"{self.name}_derivative_from_output")
         if self.learnable:
             names.append(f"{self.name}_parameter_derivative")
         return tuple(names)
+
+    @property
+    def row_gradients(self) -> tuple[str, ...]:
+        """The formulas of a row's gradient: from its own output, and from that of ``through``."""
+        return ("gradient", "gradient_through") if self.through else ("gradient",)
+
+    @property
+    def row_loops(self) -> tuple[str, ...]:
+        """The names of the loops of a row function, but for the one that is called like it."""
+        if self.normaliser == "threshold":
+            return f"{self.name}_gradient_rows", f"{self.name}_backward_rows"
+        endings = [*ROW_BLOCKS, *(f"{g}_{loop}" for g in self.row_gradients for loop in ("rows", "in_place"))]
+        return tuple(f"{self.name}_{ending}" for ending in endings)
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -169,24 +194,37 @@ class Activation:
     def format_of(self, formula: str, compute: str) -> str:
         """The format that a formula needs where "wide" is asked for: near a root, and in rows, all of float64."""
         rooted = self.derivative_roots and formula == f"{self.name}_derivative"
-        return "float64" if compute == "wide" and (rooted or not self.elementwise) else compute
+        if compute == "wide" and self.normaliser == "threshold":
+            return "float32"  # which computes in float64 by itself
+        return "float64" if compute == "wide" and (rooted or self.kind == "row") else compute
 
     @property
     def example_parameters(self) -> tuple[float, ...]:
         return tuple(p.example for p in self.parameters)
 
+    def result_shape(self, form: str, shape: tuple[int, ...], axis: int = -1) -> tuple[int, ...]:
+        """The shape of a form's result for an x of this shape: the value of a gated pair is half as long."""
+        if self.kind != "gated" or form != "value":
+            return shape
+        halved = list(shape)
+        halved[axis] //= 2
+        return tuple(halved)
+
     def bytes_per_element(self, form: str, itemsize: int) -> int:
         """Bytes read once plus bytes written once, an element."""
+        if self.kind == "gated":
+            return (5 if form == "backward" else 3) * itemsize // 2
         arrays = {"backward": 3, "backward_from_output": 3, "value_and_derivative": 3}
         return arrays.get(form, 2) * itemsize
 
 
-#: A row function is four scalar formulas around fixed reductions (largest entry, sums): term(x, largest),
-#: value(term, reciprocal of the sum of terms, its low part), product(g, y), gradient(g, y, total of products).
-ROW_PARTS = ("term", "value", "product", "gradient")
+#: A row function is scalar formulas around fixed reductions (largest entry, sums): entry(x), term(x, largest),
+#: product(g, y), gradients (g, y, total of products), and value: of a term and the reciprocal of their sum, high and
+#: low, or of x, the largest entry and the logarithm of the sum.
+ROW_PARTS = ("entry", "term", "value", "product")
 
-#: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts.
-ROW_LOOPS = ("begin", "largest", "add_terms", "normalise", "add_products", "gradient_in_place")
+#: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts; then comes a gradient's.
+ROW_BLOCKS = ("begin", "largest", "add_terms", "normalise", "add_products")
 
 _SELU_ALPHA = 1.6732632423543772848
 _SELU_SCALE = 1.0507009873554804934
@@ -826,6 +864,7 @@ _RECORDS = (
         range=(0.0, 1.0),
         reference="Bridle, Probabilistic Interpretation of Feedforward Classification Network Outputs, 1990",
         kind="row",
+        normaliser="reciprocal",
         from_output=True,
         ulp={
             "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
@@ -833,6 +872,91 @@ _RECORDS = (
         },
         flops=(25, 4),
     ),
+    Activation(
+        name="softmin",
+        formula="e^(min x - x) / sum of e^(min x - x) over the row, which is softmax(-x)",
+        derivative_formula="-y (g - sum(g y)), the product with the Jacobian y y^T - diag(y)",
+        range=(0.0, 1.0),
+        reference="PyTorch, torch.nn.Softmin",
+        kind="row",
+        normaliser="reciprocal",
+        from_output=True,
+        ulp={
+            "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+        },
+        flops=(25, 4),
+    ),
+    Activation(
+        name="log_softmax",
+        formula="(x - max x) - log(sum of e^(x - max x) over the row)",
+        derivative_formula="g - e^y sum(g), the product with the Jacobian I - 1 (e^y)^T",
+        range=(-INF, 0.0),
+        reference="PyTorch, torch.nn.LogSoftmax",
+        kind="row",
+        normaliser="logarithm",
+        through="softmax",
+        from_output=True,
+        ulp={
+            "value": Bounds(3.0, 4.5, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(1.5, 1.5, 3.5, 3.5, 3.5),
+        },
+        flops=(27, 22),
+    ),
+    Activation(
+        name="sparsemax",
+        formula="max(x - t, 0), t such that a row sums to 1: its projection on the simplex",
+        derivative_formula="g less its mean where y > 0, else 0",
+        range=(0.0, 1.0),
+        reference="Martins and Astudillo, From Softmax to Sparsemax, ICML 2016",
+        kind="row",
+        normaliser="threshold",
+        from_output=True,
+        # In ULP of the row's largest value, of which what is above the threshold is the rest.
+        ulp={
+            "value": Bounds(0.51, 2.5, 8.0, 8.0, 8.0),
+            "derivative_from_output": Bounds(0.51, 2.0, 4.0, 4.0, 4.0),
+        },
+        flops=(20, 5),
+    ),
+)
+
+
+def _looser(one: Bounds, other: Bounds, ulp: float) -> Bounds:
+    """The larger of two bounds and so many ULP more, but for the accurate class, which rounds once."""
+    names = ("float32", "float64", "numpy32", "numpy64", "python64")
+    return Bounds(*(max(getattr(one, name), getattr(other, name)) + ulp for name in names))
+
+
+def _gated(name: str, gate: Activation, reference: str) -> Activation:
+    """The pair of a row's halves that ``gate`` makes, as exact as that: its products add half an ULP each."""
+    value, slope = gate.ulp["value"], gate.ulp["derivative"]
+    return Activation(
+        name=name,
+        formula=f"a * {gate.name}(b), a the first half of x and b the second",
+        derivative_formula=f"{gate.name}(b) for a, and a * {gate.name}'(b) for b",
+        range=(-INF, INF),
+        reference=reference,
+        kind="gated",
+        gate=gate.name,
+        gate_parameters=tuple(p.default for p in gate.parameters),
+        ulp={
+            "value": _looser(value, value, 0.5),
+            "backward": _looser(value, slope, 1.0),
+        },
+        flops=(gate.flops[0] + 1, sum(gate.flops) + 3),
+    )
+
+
+_DAUPHIN = "Dauphin, Fan, Auli and Grangier, Language Modeling with Gated Convolutional Networks, ICML 2017"
+_SHAZEER = "Shazeer, GLU Variants Improve Transformer, 2020"
+_GATES = {record.name: record for record in _RECORDS}
+
+_RECORDS += (
+    _gated("glu", _GATES["sigmoid"], _DAUPHIN),
+    _gated("reglu", _GATES["relu"], _SHAZEER),
+    _gated("geglu", _GATES["gelu"], _SHAZEER),
+    _gated("swiglu", _GATES["swish"], _SHAZEER),
 )
 
 

@@ -27,7 +27,7 @@ LANES = 32
 STREAMED = 64
 
 #: Functions of the vector math that have loops of their own, for their tests.
-VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p")
+VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p", "log1p_positive")
 
 #: What a formula computes in: its array's dtype, or "wide", the float64 inside of the accurate class, which is accurate
 #: enough to round to float32 and needs neither a long polynomial nor scaling.

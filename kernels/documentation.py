@@ -13,6 +13,11 @@ _SUMMARY = {
     "backward_parameters": "Gradient of {learnable}: the sum of grad_output * dy/d{learnable}",
     "jacobian": "The matrix dy_i/dx_j of every row, of shape (..., n, n)",
 }
+#: Of gated pairs.
+_GATED_SUMMARY = {
+    "value": "y = {formula}",
+    "backward": "The gradient of both halves: grad_output times {derivative_formula}",
+}
 
 _ARRAYS = """
 x (and grad_output, y): a scalar, a list or an array of any shape, stride and byte order. float16, bfloat16, float32 and
@@ -28,18 +33,33 @@ _RESULTS = {
 _ERRORS = """
 TypeError: a dtype that is not accepted (longdouble, complex, object, string), an unknown keyword.
 ValueError: a ragged list, an `out` of another shape or dtype or read-only, a grad_output that does not fit."""
+_ODD = "ValueError: an odd length along the axis."
 
 
 def docstring(record: Activation, form: str) -> str:
     """What a form computes, what it takes, how exact it is, and where it comes from."""
-    summary = _SUMMARY[form].format(
+    summary = (_GATED_SUMMARY if record.gate else _SUMMARY)[form].format(
         formula=record.formula,
         derivative_formula=record.derivative_formula,
         learnable=record.learnable.name if record.learnable else "",
     )
-    arrays = f"{_ARRAYS} {_RESULTS.get(form, _RESULT)}"
-    parts = [summary, arrays, *_parameters(record), *_facts(record, form), _ERRORS, f"\nSource: {record.reference}."]
+    arrays = f"{_ARRAYS} {_result(record, form)}"
+    parts = [
+        summary,
+        arrays,
+        *_parameters(record),
+        *_facts(record, form),
+        _ERRORS,
+        *([_ODD] if record.gate else []),
+        f"\nSource: {record.reference}.",
+    ]
     return "\n".join(parts)
+
+
+def _result(record: Activation, form: str) -> str:
+    if record.gate:
+        return "The result is half as long as x along the axis." if form == "value" else "The result has x's shape."
+    return _RESULTS.get(form, _RESULT)
 
 
 def _parameters(record: Activation) -> list[str]:
@@ -47,16 +67,22 @@ def _parameters(record: Activation) -> list[str]:
         f"{p.name} (default {'none: required' if p.default is None else p.default}): {p.meaning}."
         for p in record.parameters
     ]
-    if not record.elementwise:
+    if record.gate:
+        lines.append("axis (default -1): the axis along which the two halves follow each other; its length is even.")
+    elif not record.elementwise:
         lines.append("axis (default -1): the axis along which the rows lie.")
     return ["", *lines] if lines else []
 
 
 def _facts(record: Activation, form: str) -> list[str]:
     facts = [f"\nRange of f: [{record.range[0]:g}, {record.range[1]:g}]."] if form == "value" else []
-    bounds = record.ulp.get(BOUND_OF.get(form, ""))
+    bounds = record.ulp.get(form if record.gate else BOUND_OF.get(form, ""))
     if bounds:
-        what = "Largest error" if form in ("value", "derivative") else "Largest error of the factor, before the product"
+        what = (
+            "Largest error"
+            if record.gate or form in ("value", "derivative")
+            else "Largest error of the factor, before the product"
+        )
         facts.append(
             f"{what}, in ULP, compiled backends: float32 {bounds.float32:g}, float64 {bounds.float64:g}, "
             f"float32 of the accurate class {bounds.accurate:g}."

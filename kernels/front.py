@@ -9,6 +9,7 @@ scattered by ``numpy.nditer``.
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -335,6 +336,41 @@ class RowForm(Form):
         return result.astype(dtype, copy=False)
 
 
+class GatedForm(Form):
+    """A form of a pair: ``axis`` says along which axis its two halves follow each other."""
+
+    def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> np.ndarray:
+        x = np.atleast_1d(arrays[-1])
+        axis = checked_axis(keywords["axis"], x.ndim)
+        if x.shape[axis] % 2:
+            raise ValueError(f"x must have two halves along axis {keywords['axis']}, given length {x.shape[axis]}")
+        half, shape = (self.record.result_shape(form, x.shape, axis) for form in ("value", self.form))
+        fitted = [Form._fit_gradient(self, g, np.broadcast_to(0, half)) for g in arrays[:-1]]
+        out = np.empty(shape, dtype) if keywords["out"] is None else keywords["out"]
+        check_out(out, shape, dtype)
+        if x.size:
+            self._run([*fitted, x], out, axis, compute_dtype(dtype))
+        return out
+
+    def _run(self, inputs: list[np.ndarray], out: np.ndarray, axis: int, compute: type) -> None:
+        rows, target = [self._rows(a, axis, compute) for a in inputs], self._rows(out, axis, compute)
+        direct = is_plain(out, compute) and not any(clash(target, row) for row in rows)
+        target = target if direct else np.empty_like(target)
+        with quiet():
+            self.kernel_for(self.form, compute)(*rows, out=target)
+            if not direct:
+                np.copyto(out, target.reshape(out.shape), casting="unsafe")
+
+    def _fit_gradient(self, gradient: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Later, when the axis is known."""
+        return gradient
+
+    def _rows(self, array: np.ndarray, axis: int, compute: type) -> np.ndarray:
+        """What lies along the axis and behind it as one row, without a copy where the memory allows."""
+        plain = np.require(array, compute, ["C", "A"])
+        return plain.reshape(math.prod(array.shape[:axis]), -1)
+
+
 def checked_axis(axis: Any, ndim: int) -> int:
     """The axis counted from the front; TypeError or AxisError name what was given."""
     try:
@@ -391,7 +427,7 @@ class Missing:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.why:
             raise TypeError(self.why)
-        kind = "a function of whole rows" if not self.record.elementwise else "elementwise"
+        kind = {"row": "a function of whole rows", "gated": "a gated pair"}.get(self.record.kind, "elementwise")
         raise TypeError(
             f"{self.record.name} has no {self.form}: it is {kind}; it has {', '.join(self.record.forms[1:])}"
         )
@@ -413,8 +449,8 @@ def signature(record: Activation, form: str) -> inspect.Signature:
 
 
 def form_class(record: Activation, form: str) -> type[Form]:
-    if not record.elementwise:
-        return RowForm
+    if record.kind != "elementwise":
+        return GatedForm if record.gate else RowForm
     return ParameterForm if form == "backward_parameters" else Form
 
 

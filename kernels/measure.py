@@ -223,10 +223,10 @@ def prepare(case: Case) -> Prepared:
 
 def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
     """x, or (grad_output, x), or (grad_output, y)."""
-    x = _shaped(_pool(case.data, case.dtype, case.n), case)
+    x = _shaped(case.data, case, "x")
     if not case.form.startswith("backward"):
         return (x,)
-    g = _shaped(_pool("gradient", case.dtype, case.n), case)
+    g = _shaped("gradient", case, "value")
     if case.form == "backward":
         return g, x
     params = case.record.example_parameters
@@ -235,14 +235,24 @@ def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
 
 def make_outputs(case: Case) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     """Output memory, shared by all contestants: the same pages and the same alignment for each."""
-    first = _shaped(_pool("out", case.dtype, case.n), case)
+    first = _shaped("out", case, case.form)
     if case.form != "value_and_derivative":
         return first
-    return first, _shaped(_pool("out2", case.dtype, case.n), case)
+    return first, _shaped("out2", case, case.form)
 
 
-def _shaped(array: np.ndarray, case: Case) -> np.ndarray:
-    return array if case.record.elementwise else array.reshape(-1, min(case.n, ROW))
+def _shaped(pool: str, case: Case, form: str) -> np.ndarray:
+    """Numbers of a pool in the shape of x, or of a form's result."""
+    shape = case.record.result_shape(form, row_shape(case.record, case.n))
+    return _pool(pool, case.dtype, math.prod(shape)).reshape(shape)
+
+
+def row_shape(record: Activation, n: int) -> tuple[int, ...]:
+    """n numbers as they are timed: for functions of rows, in rows."""
+    if record.elementwise:
+        return (n,)
+    row = min(n, ROW) if record.kind == "row" else max(min(n, ROW) // 2 * 2, 2)
+    return (max(n // row, 1), row)
 
 
 _pools: dict[tuple[str, str], np.ndarray] = {}
@@ -454,15 +464,15 @@ def ulp(prepared: Prepared) -> float:
     for form, result in zip(forms, results, strict=True):
         got = result[chosen].astype(dtype).astype(np.float64)
         error, exact = judge(case.record, form, inputs, prepared.params, got)
-        scale = _scale(case.record, form, inputs, exact)
+        scale = _scale(case.record, form, inputs, exact, dtype.type)
         worst = max(worst, _largest(error, scale, dtype))
     return worst
 
 
 def _chosen(case: Case, most: int) -> np.ndarray:
     """Evenly spread elements (rows, for functions of rows), the first and the last among them."""
-    row = 1 if case.record.elementwise else min(case.n, ROW)
-    count = case.n // row
+    row = math.prod(row_shape(case.record, case.n)[1:])
+    count = row_shape(case.record, case.n)[0]
     return np.unique(np.linspace(0, count - 1, min(count, max(most // row, 1))).astype(np.intp))
 
 
@@ -492,19 +502,28 @@ def _oracle_each(record: Activation, form: str, inputs: list, params: tuple) -> 
 def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
     from kernels import oracle
 
-    names = {"backward": f"{record.name}_backward", "backward_from_output": f"{record.name}_derivative_from_output"}
-    formula = oracle.lookup(record, names.get(form, form))
+    formula = oracle.lookup(record, "derivative_from_output" if form == "backward_from_output" else form)
     rows = zip(*(x.tolist() for x in inputs), strict=True)
     return [entry for row in rows for entry in formula(*row)]
 
 
-def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray) -> np.ndarray:
+def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype: type) -> np.ndarray:
     """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
-    if not record.elementwise and form != "value":
+    if record.kind == "row" and form != "value":
+        from kernels import oracle
+
         g, last = inputs
-        y = last if form == "backward_from_output" else numpy_vector.softmax(last)
-        # y (g - sum g y): the difference may cancel, so its terms give the scale.
-        return y * np.maximum(np.abs(g), np.abs(g * y).sum(axis=-1, keepdims=True))
+        y = last if form == "backward_from_output" else numpy_vector.bind(record, "value", np.float64, "fast")(last)
+        # The difference may cancel, so its terms give the scale.
+        return np.array(
+            [oracle.lookup(record, "gradient_scale")(*row) for row in zip(g.tolist(), y.tolist(), strict=True)]
+        )
+    if record.normaliser == "threshold" and form == "value":
+        return np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape)
+    if record.gate:
+        from kernels.verify.checks import gate_scale
+
+        return gate_scale(record, inputs, exact, dtype)
     if not record.derivative_roots or form not in ("derivative", "backward"):
         return exact
     near = near_roots(inputs[-1], record.derivative_roots)

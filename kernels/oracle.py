@@ -9,6 +9,7 @@ doubles, as in all texts; of selu those of ``scale`` and of the product of the d
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 import mpmath
 import numpy as np
 
+from kernels import activations
 from kernels.activations import Activation
 from kernels.backends import texts
 
@@ -36,6 +38,8 @@ QUICK_GELU = 1.702
 
 def lookup(record: Activation, formula_name: str) -> Callable:
     """The formula of that name, "relu_derivative", or by its part alone: "value", "derivative", ..."""
+    if record.gate:
+        return functools.partial({"value": gated, "backward": gated_backward}[formula_name], record)
     if formula_name == "value":
         name = record.name
     elif formula_name.startswith(record.name):
@@ -495,7 +499,7 @@ def softcap_derivative(x, cap):
     return tanh_derivative(x / cap)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(row: Sequence[float]) -> list[mpmath.mpf]:
     """As the frameworks, all NaN where an entry is NaN or +inf, or where all are -inf."""
     row = [mp.mpf(x) for x in row]
@@ -521,6 +525,12 @@ def softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> li
         return [b * (a - total) for a, b in zip(g, y, strict=True)]
 
 
+def softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    """The size of what the gradient is the difference of, which may cancel."""
+    total = sum(abs(a * b) for a, b in zip(g, y, strict=True))
+    return [b * (abs(a) + total) for a, b in zip(g, y, strict=True)]
+
+
 def softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
     """dy_i / dx_j: -y_i y_j, and on the diagonal y_i times the sum of the others."""
     y = softmax(row)
@@ -528,3 +538,118 @@ def softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
     for i, a in enumerate(y):
         jacobian[i][i] = a * mp.fsum(b for j, b in enumerate(y) if j != i)
     return jacobian
+
+
+def softmin(row: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax([-x for x in row])
+
+
+def softmin_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax_backward([-a for a in g], [-x for x in row])
+
+
+def softmin_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    return softmax_derivative_from_output([-a for a in g], y)
+
+
+def softmin_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    return softmax_gradient_scale(g, y)
+
+
+def softmin_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    return [[-entry for entry in line] for line in softmax_jacobian([-x for x in row])]
+
+
+def log_softmax(row: Sequence[float]) -> list[mpmath.mpf]:
+    """x less the largest entry, and less log(1 + the sum of the others' terms)."""
+    row = [mp.mpf(x) for x in row]
+    largest = max(row, default=mp.zero)
+    if not mp.isfinite(largest) or any(map(mp.isnan, row)):
+        return [mp.nan] * len(row)
+    first = row.index(largest)
+    others = mp.fsum(mp.exp(x - largest) for i, x in enumerate(row) if i != first)
+    return [x - largest - mp.log1p(others) for x in row]
+
+
+def log_softmax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    g, p = [mp.mpf(a) for a in g], softmax(row)
+    with mp.workprec(EXACT_PRECISION):
+        total = sum(g, mp.zero)
+        return [a - b * total for a, b in zip(g, p, strict=True)]
+
+
+def log_softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    with mp.workprec(EXACT_PRECISION):
+        g = [mp.mpf(a) for a in g]
+        total = sum(g, mp.zero)
+        return [a - mp.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    total = sum(map(abs, g))
+    return [abs(a) + math.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    """Less the softmax, and on the diagonal the sum of the others' softmax."""
+    p = softmax(row)
+    jacobian = [[-b for b in p] for _ in p]
+    for i in range(len(p)):
+        jacobian[i][i] = mp.fsum(b for j, b in enumerate(p) if j != i)
+    return jacobian
+
+
+# ---------------------------------------------------------------- sparsemax
+def sparsemax(row: Sequence[float]) -> list[mpmath.mpf]:
+    """All NaN as softmax; by sorting, all sums exact."""
+    row = [mp.mpf(x) for x in row]
+    largest = max(row, default=mp.zero)
+    if not mp.isfinite(largest) or any(map(mp.isnan, row)):
+        return [mp.nan] * len(row)
+    with mp.workprec(EXACT_PRECISION):
+        falling = sorted((x for x in row if mp.isfinite(x)), reverse=True)
+        sums = list(itertools.accumulate(falling))
+        count = max(k for k, (x, total) in enumerate(zip(falling, sums, strict=True), 1) if 1 + k * x > total)
+        threshold = (sums[count - 1] - 1) / count
+        return [max(x - threshold, mp.zero) for x in row]
+
+
+def sparsemax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    return sparsemax_derivative_from_output(g, sparsemax(row))
+
+
+def sparsemax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> list[mpmath.mpf]:
+    with mp.workprec(EXACT_PRECISION):
+        kept = [mp.mpf(a) for a, b in zip(g, y, strict=True) if b > 0]
+        mean = sum(kept, mp.zero) / max(len(kept), 1)
+        return [mp.mpf(a) - mean if b > 0 else mp.zero for a, b in zip(g, y, strict=True)]
+
+
+def sparsemax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+    kept = [abs(a) for a, b in zip(g, y, strict=True) if b > 0]
+    return [abs(a) + sum(kept) / len(kept) if b > 0 else 0.0 for a, b in zip(g, y, strict=True)]
+
+
+def sparsemax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
+    inside = [int(b > 0) for b in sparsemax(row)]
+    share = mp.one / sum(inside)
+    return [[(i == j) * a - a * b * share for j, b in enumerate(inside)] for i, a in enumerate(inside)]
+
+
+# ---------------------------------------------------------------- gated pairs
+def gated(record: Activation, row: Sequence[float]) -> list[mpmath.mpf]:
+    """The first half times the gate of the second; an infinity times 0 is NaN."""
+    gate = lookup(activations.lookup(record.gate), "value")
+    a, b = halves(row)
+    return [mp.mpf(x) * gate(y, *record.gate_parameters) for x, y in zip(a, b, strict=True)]
+
+
+def gated_backward(record: Activation, g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
+    gate, slope = (lookup(activations.lookup(record.gate), key) for key in ("value", "derivative"))
+    a, b = halves(row)
+    first = [mp.mpf(c) * gate(y, *record.gate_parameters) for c, y in zip(g, b, strict=True)]
+    return first + [mp.mpf(c) * mp.mpf(x) * slope(y, *record.gate_parameters) for c, x, y in zip(g, a, b, strict=True)]
+
+
+def halves(row: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    return row[: len(row) // 2], row[len(row) // 2 :]

@@ -82,12 +82,14 @@ def timed(record: Activation, form: str, dtype: str, accuracy: str, backend: str
     compute = inside(dtype, accuracy)
     segment = (0, *dispatcher.addresses(record, form, compute, backend), workers)
     plan = cython_loops.make_plan(record, form, accuracy, {"float32": [segment], "float64": [segment]})
-    function = cython_loops.planned(plan, form, np.dtype(dtype).type, accuracy)
+    function = cython_loops.planned(plan, record, form, np.dtype(dtype).type, accuracy)
     rng = np.random.default_rng(0)
     shape = (n,) if record.elementwise else (n // ROW, ROW)
     x = rng.standard_normal(shape).astype(dtype)
-    inputs = (x, x) if form.startswith("backward") else (x,)
-    out = (np.empty_like(x), np.empty_like(x)) if form == "value_and_derivative" else np.empty_like(x)
+    g = np.ones(record.result_shape("value", shape), dtype)
+    inputs = (g, x) if form.startswith("backward") else (x,)
+    out = np.empty(record.result_shape(form, shape), dtype)
+    out = (out, np.empty_like(x)) if form == "value_and_derivative" else out
     names = {f"a{k}": value for k, value in enumerate((*inputs, *record.example_parameters))}
     return Timed(f"f({', '.join(names)}, out=out)", f=function, out=out, **names)
 

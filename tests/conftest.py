@@ -42,7 +42,7 @@ def dtype_params() -> list:
 
 
 TABLES = {
-    "record": lambda: [pytest.param(record, id=record.name) for record in RECORDS],
+    "record": lambda fixtures: [pytest.param(record, id=record.name) for record in records_for(fixtures)],
     "backend": lambda: backend_params(variants=False),
     "contestant": lambda: backend_params(variants=True),
     "dtype": dtype_params,
@@ -50,17 +50,23 @@ TABLES = {
 }
 
 
+def records_for(fixtures: list[str]) -> list:
+    """Those that a test is about: with ordinary data, those whose results have x's shape; test_gates has the others."""
+    return [record for record in RECORDS if not record.gate or not {"arguments", "values"} & set(fixtures)]
+
+
 def pytest_generate_tests(metafunc) -> None:
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     taken = {name.strip() for names in given for name in (names.split(",") if isinstance(names, str) else names)}
     wanted = [name for name in metafunc.fixturenames if name not in taken]
     if "record" in wanted and "form" in wanted:
-        pairs = [pytest.param(r, form, id=f"{r.name}.{form}") for r in RECORDS for form in r.forms]
+        records = records_for(metafunc.fixturenames)
+        pairs = [pytest.param(r, form, id=f"{r.name}.{form}") for r in records for form in r.forms]
         metafunc.parametrize(("record", "form"), pairs)
         wanted.remove("record")
     for name, table in TABLES.items():
         if name in wanted:
-            metafunc.parametrize(name, table())
+            metafunc.parametrize(name, table(metafunc.fixturenames) if name == "record" else table())
 
 
 # ---------------------------------------------------------------- calling a form

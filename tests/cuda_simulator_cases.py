@@ -24,6 +24,7 @@ ROW_FORMS = ("value", "backward", "backward_from_output")
 CLASSES = ((np.float32, "fast"), (np.float32, "accurate"), (np.float64, "fast"))
 
 LENGTHS = (0, 1, 3, 4, 5, 31, 33)
+PAIR_SHAPES = ((0, 4), (3, 0), (1, 2), (3, 30), (2, 34))
 ROW_SHAPES = ((0, 5), (3, 0), (1, 1), (3, 31), (2, 33), (5, 67))
 
 #: Where the arrays begin on the device, in elements: (inputs, outputs).
@@ -63,6 +64,8 @@ def kernels() -> Iterator[tuple[str, Activation, str, type, str]]:
 
 def forms(record: Activation) -> tuple[str, ...]:
     """The forms that have a kernel of their own."""
+    if record.gate:
+        return record.forms
     if not record.elementwise:
         return ROW_FORMS
     learned = ("parameter_derivative",) if record.learnable else ()
@@ -95,7 +98,7 @@ def cases() -> Iterator[Case]:
     """Every case."""
     for key, record, form, dtype, accuracy in kernels():
         choice = (record, form, dtype, accuracy)
-        build = elementwise_cases if record.elementwise else row_cases
+        build = {"elementwise": elementwise_cases, "row": row_cases, "gated": pair_cases}[record.kind]
         for name, arrays, parameters, layout in build(key, *choice[:3]):
             yield Case(key, f"{key} {name}", *choice, arrays, parameters, layout)
 
@@ -129,6 +132,17 @@ def row_cases(key: str, record: Activation, form: str, dtype: type) -> Iterator[
     x[4, :2], x[5, :3] = (200, -800), (0.0, -0.0, np.finfo(dtype).max)
     yield "special", arrays, (), None
     yield "in place", inputs(key, form, dtype, (2, 33), False), (), "in place"
+
+
+def pair_cases(key: str, record: Activation, form: str, dtype: type) -> Iterator[tuple]:
+    """Name, arrays, parameters and layout of the cases of a gated pair."""
+    for shape in PAIR_SHAPES:
+        g, x = inputs(key, "backward", dtype, shape, False)
+        g = g[:, : shape[1] // 2].copy()
+        yield f"shape {shape}", (g, x) if form == "backward" else (x,), (), None
+    b = special_values(dtype)
+    x = np.stack([np.concatenate([a, b]) for a in (np.ones_like(b), b[::-1])])
+    yield "special", (np.ones((2, b.size), dtype), x) if form == "backward" else (x,), (), None
 
 
 def run(case: Case) -> tuple[np.ndarray, ...]:

@@ -58,9 +58,13 @@ def arrays(record, form: str, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     if form == "jacobian":
         x = rows_or_elements(record, dtype, MANY)[0].reshape(-1)[: np.prod(JACOBIAN_ROWS)].reshape(JACOBIAN_ROWS)
         return x, x
-    if not record.elementwise:
+    if record.kind == "row":
         x, g = rows_or_elements(record, dtype, MANY)
         return (evaluate(record, "value", reference_backend(), "fast", x, g) if form.endswith("output") else x), g
+    if record.gate:
+        # The first halves are ordinary numbers, the second ones anything.
+        b, (a, g) = anything(dtype, 0), np.random.default_rng(0).standard_normal((2, MANY // 2)).astype(dtype)
+        return np.concatenate([a.reshape(-1, 50), b[: MANY // 2].reshape(-1, 50)], axis=1), g.reshape(-1, 50)
     x, g = anything(dtype, 0), anything(dtype, 1)
     x = possible_outputs(record, x) if form.endswith("output") else x
     return x, g[: x.size]
@@ -101,13 +105,16 @@ def test_every_offset_and_length(record, form, arithmetic):
     dtype, accuracy = arithmetic
     data = (np.random.default_rng(2).standard_normal((2, OFFSETS[-1] + LENGTHS[-1])) * 5).astype(dtype)
     data[0, ::7], data[0, 3::11] = 0, -np.inf if record.elementwise else -30
-    windows = [data[:, offset : offset + n] for n in LENGTHS for offset in OFFSETS]
+    lengths = [n for n in LENGTHS if n % 2 == 0] if record.gate else LENGTHS
+    windows = [data[:, offset : offset + n] for n in lengths for offset in OFFSETS]
+    if record.gate:
+        windows = [(x, g[: x.size // 2]) for x, g in windows]
 
     def results(backend: str, pairs) -> np.ndarray:
         found = [evaluate(record, form, backend, accuracy, x, g) for x, g in pairs]
         return np.concatenate([np.ravel(one) for one in found])
 
-    expected = results(reference_backend(), [window.copy() for window in windows])
+    expected = results(reference_backend(), [(x.copy(), g.copy()) for x, g in windows])
     for backend in [reference_backend(), *COMPARED]:
         assert_same_bits(results(backend, windows), expected, backend)
 

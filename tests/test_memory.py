@@ -207,8 +207,10 @@ function = kernels.get(record.name)
 function = function if {form!r} == "value" else getattr(function, {form!r})
 def call(n):
     x = np.ones(n if record.elementwise else (2, n // 2), np.float32)
-    arrays = (x, x) if {form!r}.startswith("backward") else (x,)
-    out = (np.zeros_like(x), np.zeros_like(x)) if {form!r} == "value_and_derivative" else np.zeros_like(x)
+    g = np.ones(record.result_shape("value", x.shape), np.float32)
+    arrays = (g, x) if {form!r}.startswith("backward") else (x,)
+    out = np.zeros(record.result_shape({form!r}, x.shape), np.float32)
+    out = (out, np.zeros_like(x)) if {form!r} == "value_and_derivative" else out
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     function(*arrays, *record.example_parameters, out=out)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -161,7 +161,8 @@ def test_unknown_attributes_of_the_package():
 
 # ---------------------------------------------------------------- leaks
 def test_calls_keep_no_references(function, record, form):
-    x, g, out = np.ones((3, 4)), np.ones((3, 4)), np.ones((3, 4))
+    x = np.ones((3, 4))
+    g, out = (np.ones(record.result_shape(one, x.shape)) for one in ("value", form))
     arrays = (g, x) if form.startswith("backward") else (x,)
     keywords = {} if form in ("jacobian", "backward_parameters", "value_and_derivative") else {"out": out}
     parameters = record.example_parameters

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels
+from kernels import oracle
 from kernels.activations import RECORDS
 from kernels.backends import OWN
+from kernels.verify.findings import bound_of
 
-ROWS = [record for record in RECORDS if not record.elementwise]
+ROWS = [record for record in RECORDS if record.kind == "row"]
 FORMS = ("value", "backward", "backward_from_output")
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-14}
 
@@ -155,6 +159,100 @@ def test_softmax_of_infinities_and_nan(backend, accuracy, n):
             assert got[place] == 0
             rest = softmax(np.delete(row, place))
             np.testing.assert_allclose(np.delete(got, place), rest, rtol=100 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 70])
+def test_softmin_is_softmax_of_minus_x(backend, accuracy, n, values, assert_same):
+    softmin, softmax = (kernels.get(name, backend, accuracy=accuracy) for name in ("softmin", "softmax"))
+    for dtype in (np.float32, np.float64):
+        x, g = values((3, n), dtype), values((3, n), dtype, seed=1)
+        x[1, n // 2], x[2, 0] = np.inf, -np.inf
+        assert_same(softmin(x), softmax(-x))
+        y = softmin(x[:1])
+        assert_same(np.abs(softmin.backward_from_output(g[:1], y)), np.abs(softmax.backward_from_output(g[:1], y)))
+
+
+@pytest.mark.parametrize("n", [2, 31, 32, 33, 64, 70])
+def test_log_softmax_of_infinities_and_nan(backend, accuracy, n):
+    log_softmax = kernels.get("log_softmax", backend, accuracy=accuracy)
+    for dtype in (np.float32, np.float64):
+        assert np.isnan(log_softmax(np.full(n, -np.inf, dtype))).all()
+        for place in {0, n // 2, n - 1}:
+            row = np.linspace(-1, 1, n).astype(dtype)
+            for special in (np.nan, np.inf):
+                row[place] = special
+                assert np.isnan(log_softmax(row)).all(), (place, special)
+            row[place] = -np.inf
+            got = log_softmax(row)
+            assert got[place] == -np.inf
+            np.testing.assert_allclose(np.delete(got, place), log_softmax(np.delete(row, place)), rtol=1e-6)
+            g = np.ones(n, dtype)
+            assert log_softmax.backward(g, row)[place] == 1
+
+
+@pytest.mark.parametrize("n", [2, 33, 100])
+def test_log_softmax_beside_zero(backend, accuracy, n):
+    """Where one entry stands out, its value is less the sum of the others' terms, however small."""
+    log_softmax = kernels.get("log_softmax", backend, accuracy=accuracy)
+    for dtype, gaps in ((np.float32, (1.0, 20.0, 60.0, 87.0)), (np.float64, (1.0, 40.0, 300.0, 700.0))):
+        record, compiled = kernels.ACTIVATIONS["log_softmax"], kernels.BACKENDS[backend].compiled
+        bound = bound_of(record.ulp["value"], backend, dtype, accuracy)
+        for gap in gaps if compiled else gaps[:1]:
+            for base in (0.0, -3.0, 1000.0):
+                row = np.full(n, base, dtype)
+                row[n // 2] += dtype(gap)
+                exact = oracle.log_softmax(list(map(float, row)))
+                errors = [oracle.ulp_error(a, b, dtype) for a, b in zip(log_softmax(row), exact, strict=True)]
+                assert max(errors) <= bound, (gap, base)
+
+
+def test_sparsemax_of_ordinary_rows(backend, accuracy):
+    """Rows with few entries above the threshold and with many: they sum to 1, and what stays out is 0."""
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    for dtype, n in itertools.product((np.float32, np.float64), (1, 2, 31, 32, 33, 64, 300)):
+        for spread, base in itertools.product((0.001, 0.1, 1.0, 20.0), (0.0, 1000.0)):
+            x = (np.random.default_rng(n).standard_normal(n) * spread + base).astype(dtype)
+            y, exact = sparsemax(x), np.array(oracle.sparsemax(list(map(float, x))), float)
+            eps = np.finfo(dtype).eps
+            np.testing.assert_allclose(y, exact, rtol=0, atol=8 * eps)
+            assert ((y > 0) == (exact > 0)).all() or np.abs(y - exact)[(y > 0) != (exact > 0)].max() < eps
+            assert abs(y.sum(dtype=np.float64) - 1) < n * eps
+
+
+def test_sparsemax_of_equal_and_apart_entries(backend, accuracy):
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    np.testing.assert_array_equal(sparsemax([3.0] * 4), [0.25] * 4)
+    np.testing.assert_array_equal(sparsemax([1.0, 0.0, -5.0]), [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(sparsemax([0.5, 0.0]), [0.75, 0.25])
+    np.testing.assert_array_equal(sparsemax.backward([1.0, 2.0, 4.0], [0.5, 0.0, -5.0]), [-0.5, 0.5, 0.0])
+    largest = np.finfo(np.float64).max
+    np.testing.assert_array_equal(sparsemax([largest, -largest]), [1.0, 0.0])
+
+
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 64, 70])
+def test_sparsemax_of_infinities_and_nan(backend, accuracy, n):
+    sparsemax = kernels.get("sparsemax", backend, accuracy=accuracy)
+    for dtype in (np.float32, np.float64):
+        assert np.isnan(sparsemax(np.full(n, -np.inf, dtype))).all()
+        g = np.arange(n).astype(dtype)
+        for place in {0, n // 2, n - 1}:
+            for special in (np.nan, np.inf):
+                row = np.linspace(-1, 1, n).astype(dtype)
+                row[place] = special
+                assert np.isnan(sparsemax(row)).all(), (place, special)
+                assert np.isnan(sparsemax.backward(g, row)).all(), (place, special)
+            row = np.linspace(-1, 1, n + 1).astype(dtype)
+            row[place] = -np.inf
+            got = sparsemax(row)
+            assert got[place] == 0
+            np.testing.assert_allclose(np.delete(got, place), sparsemax(np.delete(row, place)), atol=1e-6)
+
+
+def test_a_slow_search_ends(backend):
+    """Entries of which each pass leaves few behind."""
+    x = -np.cumsum(0.5 ** np.arange(60))
+    y = kernels.get("sparsemax", backend)(x)
+    np.testing.assert_allclose(y, np.array(oracle.sparsemax(list(x)), float), rtol=0, atol=1e-15)
 
 
 def test_a_bad_row_leaves_the_others_alone(backend, values):

@@ -19,6 +19,7 @@ FUNCTIONS = {
     "exp_nonpositive": (mpmath.exp, -80.0, 0.0, 1.0),
     "expm1_nonpositive": (mpmath.expm1, -80.0, 0.0, 1.0),
     "log1p": (mpmath.log1p, 0.0, 1.0, 1.5),
+    "log1p_positive": (mpmath.log1p, 0.0, 1e19, 1.5),
 }
 
 

@@ -44,6 +44,12 @@ def loops_of(level):
         for dtype in FORMATS
         if record.format_of(formula, dtype) == dtype
         for loop in variants(record, formula, dtype)
+    ] + [
+        (f"{loop}_{dtype}", dtype)
+        for record in RECORDS
+        if record.gate
+        for loop in (record.name, f"{record.name}_backward")
+        for dtype in FORMATS
     ]
 
 

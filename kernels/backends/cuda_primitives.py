@@ -20,7 +20,7 @@ from fractions import Fraction
 import numpy as np
 from numba import config, cuda, float64
 
-from kernels.activations import ROW_PARTS
+from kernels.activations import lookup
 from kernels.backends import numba_formulas
 from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
 from kernels.constants import LANES
@@ -333,6 +333,25 @@ def elementwise_loop(apply: Callable, memory: Memory, two_outputs: bool, paramet
     return elementwise
 
 
+def pair_loop(apply: Callable, memory: Memory, two: bool) -> Callable:
+    """The loop of every gated pair: ``apply(g, a, b, p)`` gives a result for the first half and one for the second."""
+    load, store = memory.load, memory.store
+
+    @quiet
+    def pairs(first, second, out, p, rows, half):
+        i = cuda.grid(1)
+        step = cuda.gridsize(1)
+        while i < rows * half:
+            at = i + i // half * half
+            r = apply(load(first, i) if two else load(second, at), load(second, at), load(second, at + half), p)
+            store(out, at if two else i, r[0])
+            if two:
+                store(out, at + half, r[1])
+            i += step
+
+    return pairs
+
+
 def reduction(combine: Callable) -> Callable:
     """The fixed tree over LANES values in shared memory; every thread gets the result."""
 
@@ -377,7 +396,33 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
     return of_single if real is np.float32 else of_double
 
 
-def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradient: bool) -> Callable:
+def _logarithm(real: type, sum_of: Callable) -> Callable:
+    """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
+    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    up, down = (np.float64(formulas(np.dtype(real).name)[name]) for name in ("UP", "DOWN"))
+
+    def logarithm(shared, lane, total, lost):
+        high = sum_of(shared, lane, total)
+        return real(log1p(excess(high, sum_of(shared, lane, lost), up, down))), real(0)
+
+    return logarithm
+
+
+def _output(name: str, compute: str, memory: Memory) -> Callable:
+    """An entry of the result, from x, the largest entry and what the sum of the terms became."""
+    text, load = formulas(compute), memory.load
+    term, value, real = text[f"{name}_term"], text[f"{name}_value"], text["real"]
+
+    def divided(second, i, largest, reciprocal, low):
+        return value(term(real(load(second, i)), largest), reciprocal, low)
+
+    def subtracted(second, i, largest, logarithm, low):
+        return value(real(load(second, i)), largest, logarithm)
+
+    return device(subtracted if lookup(name).normaliser == "logarithm" else divided)
+
+
+def row_loop(name: str, gradient_rows: str, compute: str, memory: Memory, form: str) -> Callable:
     """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
 
     ``first`` is the gradient and ``second`` x or y. A term is
@@ -385,19 +430,21 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
     thread that then writes it, so out may be an input.
     Its ROW_SHARED_BYTES are the launcher's to ask for: the simulator's threads race for an array of fixed size.
     """
-    load, store, double, normalise = memory.load, memory.store, np.float64, not from_output
+    load, store, double = memory.load, memory.store, np.float64
+    normalise, gradient = form != "backward_from_output", form != "value"
     store_as = memory.dtype
-    text = formulas(compute)
-    term, value, product, gradient_of = (text[f"{name}_{part}"] for part in ROW_PARTS)
+    text, formula = formulas(compute), gradient_rows.removesuffix("_rows")
+    entry, term = text[f"{name}_entry"], text[f"{name}_term"]
+    product, gradient_of = text[f"{formula.partition('_gradient')[0]}_product"], text[formula]
     real, start, rounding_of_sum = text["real"], text["SUM_START"], text["rounding_of_sum"]
     arithmetic, wide = primitives(real), primitives(np.float64)
     add, add_wide = arithmetic["rounded_add"], wide["rounded_add"]
     maximum, sum_of, larger_of = reduction(device(larger)), reduction(add_wide), device(larger)
-    reciprocal_of = device(_reciprocal(real, sum_of))
+    normaliser = device((_logarithm if lookup(name).normaliser == "logarithm" else _reciprocal)(real, sum_of))
+    value_of = _output(name, compute, memory)
 
-    def output_at(second, i, largest, reciprocal, low):
-        x = real(load(second, i))
-        return value(term(x, largest), reciprocal, low) if normalise else x
+    def output_at(second, i, largest, high, low):
+        return value_of(second, i, largest, high, low) if normalise else real(load(second, i))
 
     output = device(output_at)
 
@@ -410,12 +457,12 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
             begin = r * n + lane
             end = r * n + n
             largest = real(-math.inf)
-            reciprocal = real(0)
+            high = real(0)
             low = real(0)
             products = real(0)
             if normalise:
                 for i in range(begin, end, LANES):
-                    largest = larger_of(largest, real(load(second, i)))
+                    largest = larger_of(largest, entry(real(load(second, i))))
                 largest = real(maximum(shared, lane, double(largest)))
                 total = start
                 lost = real(0)
@@ -424,17 +471,75 @@ def row_loop(name: str, compute: str, memory: Memory, from_output: bool, gradien
                     before = total
                     total = add(before, one)
                     lost = add(lost, rounding_of_sum(total, one, before))
-                reciprocal, low = reciprocal_of(shared, lane, add_wide(double(total), -double(start)), double(lost))
+                high, low = normaliser(shared, lane, add_wide(double(total), -double(start)), double(lost))
             if gradient:
                 accumulator = double(0)
                 for i in range(begin, end, LANES):
                     g = real(load(first, i))
-                    y = output(second, i, largest, reciprocal, low)
+                    y = output(second, i, largest, high, low)
                     accumulator = add_wide(accumulator, double(product(g, y)))
                 products = real(sum_of(shared, lane, accumulator))
             for i in range(begin, end, LANES):
-                y = output(second, i, largest, reciprocal, low)
+                y = output(second, i, largest, high, low)
                 store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
+            r += cuda.gridDim.x
+
+    return row
+
+
+def projection_loop(name: str, compute: str, memory: Memory, form: str) -> Callable:
+    """The loop of a projection: as ``row_loop``, but it computes in float64 whatever its arrays are."""
+    load, store, double, store_as = memory.load, memory.store, np.float64, memory.dtype
+    entry, text = formulas(compute)[f"{name}_entry"], formulas("float64")
+    real, gradient_of, value_of = formulas(compute)["real"], text[f"{name}_gradient"], text[f"{name}_value"]
+    add = primitives(np.float64)["rounded_add"]
+    maximum, sum_of, larger_of = reduction(device(larger)), reduction(add), device(larger)
+    from_output, gradient = form == "backward_from_output", form != "value"
+
+    @quiet
+    def row(first, second, out, rows, n):
+        shared = cuda.shared.array(0, float64)
+        lane = cuda.threadIdx.x
+        r = cuda.blockIdx.x
+        while r < rows:
+            begin = r * n + lane
+            end = r * n + n
+            largest = real(-math.inf)
+            top = double(0)
+            threshold = double(0)
+            mean = double(0)
+            if not from_output:
+                for i in range(begin, end, LANES):
+                    largest = larger_of(largest, entry(real(load(second, i))))
+                top = maximum(shared, lane, double(largest))
+                threshold = double(-1)
+                rising = True
+                while rising:
+                    total = double(0)
+                    count = double(0)
+                    for i in range(begin, end, LANES):
+                        z = add(double(load(second, i)), -top)
+                        total = add(total, double(0) if z <= threshold else z)
+                        count = add(count, double(0) if z <= threshold else double(1))
+                    total = add(sum_of(shared, lane, total), double(-1))
+                    higher = total / sum_of(shared, lane, count)
+                    rising = higher > threshold
+                    threshold = higher
+            if gradient:
+                total = double(0)
+                count = double(0)
+                for i in range(begin, end, LANES):
+                    z = add(double(load(second, i)), -top)
+                    total = add(total, double(0) if z <= threshold else double(load(first, i)))
+                    count = add(count, double(0) if z <= threshold else double(1))
+                total = sum_of(shared, lane, total)
+                mean = add(total / sum_of(shared, lane, count), add(threshold, -threshold))
+            for i in range(begin, end, LANES):
+                z = add(double(load(second, i)), -top)
+                if gradient:
+                    store(out, i, store_as(gradient_of(double(load(first, i)), z, threshold, mean)))
+                else:
+                    store(out, i, store_as(value_of(z, threshold)))
             r += cuda.gridDim.x
 
     return row

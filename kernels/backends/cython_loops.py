@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
-from kernels.activations import ROW_LOOPS, Activation, lookup
-from kernels.backends import texts
+from kernels.activations import ROW_BLOCKS, Activation, lookup
+from kernels.backends import jacobians, texts
 from kernels.constants import inside
 from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
@@ -97,8 +97,14 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
 
 def formulas(record: Activation, form: str) -> tuple[str, str | None]:
     """(first, second) loops of a form: value_and_derivative and the row functions take two."""
+    if record.gate:
+        return record.name if form == "value" else f"{record.name}_backward", None
+    if record.normaliser == "threshold":
+        return record.name, f"{record.name}_{'backward' if form == 'backward' else 'gradient'}_rows"
     if not record.elementwise:
-        return record.name, f"{record.name}_derivative_from_output"
+        through = record.through if form == "backward" else None
+        gradient = "gradient_through" if through else "gradient"
+        return through or record.name, f"{record.name}_{gradient}_rows"
     first, *rest = texts.names(record, form)
     return first, rest[0] if rest else None
 
@@ -131,6 +137,8 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
     """
     step = addresses(None)
     first, second = formulas(record, form)
+    projects = record.normaliser == "threshold"
+    has_parts = record.kind == "row" and not projects
     tables = {}
     for dtype in ("float32", "float64"):
         compute = inside(dtype, accuracy)
@@ -142,10 +150,19 @@ def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, 
             "narrow": step["narrow", "float64"],
             "multiply": step["multiply", compute],
             "stream": step["stream", "bytes"],
-            "parts": [] if record.elementwise else [step[f"{record.name}_{part}", compute] for part in ROW_LOOPS],
+            "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
-    kind = form if record.elementwise else f"row {form}"
-    return _dispatch().Plan(kind, accuracy == "accurate", tables)
+    kind = form if record.elementwise else f"{record.kind} {form}"
+    if projects and form == "backward":
+        kind = "row backward_from_output"  # one loop from x and the gradient
+    return _dispatch().Plan(kind, accuracy == "accurate" and not projects, tables)
+
+
+def row_parts(first: str, second: str) -> list[str]:
+    """The loops of rows in blocks, of a row function and of its gradient, in the order of the dispatcher's RowParts."""
+    name, _, gradient = second.removesuffix("_rows").partition("_gradient")
+    *before, products = ROW_BLOCKS
+    return [*(f"{first}_{part}" for part in before), f"{name}_{products}", f"{name}_gradient{gradient}_in_place"]
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:
@@ -165,11 +182,11 @@ def plan(record_name: str, form: str, accuracy: str, level: str | None) -> objec
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
-        return jacobian(lambda dtype: bind(record, "value", dtype, accuracy, variant), accuracy)
-    return planned(plan(record.name, form, accuracy, variant), form, dtype, accuracy)
+        return jacobians.bind(record, lambda one, dtype: bind(one, "value", dtype, accuracy, variant), accuracy)
+    return planned(plan(record.name, form, accuracy, variant), record, form, dtype, accuracy)
 
 
-def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
+def planned(plan_: object, record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
     """A plan as a kernel for prepared arrays."""
     count = 2 if form.startswith("backward") else 1
     compute = np.float64 if accuracy == "accurate" else dtype
@@ -178,29 +195,11 @@ def planned(plan_: object, form: str, dtype: type, accuracy: str) -> Callable:
     def kernel(*args, out=None):
         inputs, params = args[:count], args[count:]
         if out is None:
-            out = np.empty_like(inputs[-1])
+            out = np.empty(record.result_shape(form, inputs[-1].shape), dtype)
             out = (out, np.empty_like(out)) if form == "value_and_derivative" else out
         each = bool(params) and isinstance(params[0], np.ndarray)
         values = params[0] if each else np.array(params, compute) if params else nothing
         plan_.call(inputs, out if isinstance(out, tuple) else (out,), values, each)
-        return out
-
-    return kernel
-
-
-def jacobian(value_for: Callable[[type], Callable], accuracy: str) -> Callable:
-    """diag(y) - y y^T of every row, from a backend's own value kernel; float64 inside for the accurate class."""
-
-    def kernel(x, out=None):
-        inside = np.float64 if accuracy == "accurate" else x.dtype.type
-        y = value_for(inside)(x.astype(inside, copy=False))
-        products = y[:, :, None] * y[:, None, :]
-        result = np.negative(products, out=products)
-        diagonal = np.einsum("rii->ri", result)
-        diagonal += y
-        if out is None:
-            return result.astype(x.dtype, copy=False)
-        np.copyto(out, result, casting="same_kind")
         return out
 
     return kernel

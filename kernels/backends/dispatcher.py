@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from kernels import crossover
 from kernels.activations import Activation, lookup
-from kernels.backends import cython_loops, numpy_vector
+from kernels.backends import cython_loops, jacobians, numpy_vector
 from kernels.constants import inside
 
 
@@ -54,8 +54,11 @@ def addresses(record: Activation, form: str, compute: str, backend: str) -> tupl
 def _numba_addresses(record: Activation, form: str, compute: str) -> tuple[int, int]:
     from kernels.backends import numba_cpu
 
+    if record.gate:
+        return numba_cpu.gated(record.name, form, compute).address, 0
     if not record.elementwise:
-        return tuple(kernel.address for kernel in numba_cpu.row(record.name, record.format_of(record.name, compute)))
+        format_ = record.format_of(record.name, compute)
+        return tuple(numba_cpu.row(loop, format_).address for loop in cython_loops.formulas(record, form))
     count = len(record.parameters)
     first, second = (
         numba_cpu.elementwise(formula, record.format_of(formula, compute), count).address if formula else 0
@@ -68,8 +71,8 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
     if fallback():
         return numpy_vector.bind(record, form, dtype, accuracy)
     if form == "jacobian":
-        return cython_loops.jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
-    return cython_loops.planned(plan(record.name, form, accuracy), form, dtype, accuracy)
+        return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
+    return cython_loops.planned(plan(record.name, form, accuracy), record, form, dtype, accuracy)
 
 
 def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import numpy as np
 
 from kernels import threads
-from kernels.activations import Activation
-from kernels.backends.cython_loops import jacobian
+from kernels.activations import RECORDS, Activation, lookup
+from kernels.backends import jacobians
 from kernels.constants import LANES, inside
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
@@ -206,12 +206,19 @@ def elementwise(formula: str, compute: str, parameters: int, each: bool = False)
 
 
 @functools.cache
-def row(name: str, compute: str) -> tuple[object, object]:
-    """(value, backward from output) of a row function: the same signature, n is the row's length.
+def row(loop: str, compute: str) -> object:
+    """The compiled loop of a row function, called as in the Cython text: the same signature, n is the row's length.
 
     The parameters are the number of rows and, for a gradient, the address of grad_output.
     """
-    return tuple(_compile(_each_row(text(name, compute)), compute, np.intp) for text in (_row_value, _row_gradient))
+    name = next(one.name for one in RECORDS if one.kind == "row" and loop in (one.name, *one.row_loops))
+    if lookup(name).normaliser == "threshold":
+        text = _projection(name, loop, compute)
+    elif loop == name:
+        text = _row_value(name, compute)
+    else:
+        text = _row_gradient(name, loop.removesuffix("_rows"), compute)
+    return _compile(_each_row(text), compute, np.intp)
 
 
 def _each_row(one_row: Callable) -> Callable:
@@ -230,49 +237,163 @@ def _each_row(one_row: Callable) -> Callable:
 
 def _row_value(name: str, compute: str) -> Callable:
     text = formulas(compute)
-    term, value, rounding = text[f"{name}_term"], text[f"{name}_value"], text["rounding_of_sum"]
-    real, start = text["real"], text["SUM_START"]
-    lowest, zero = real(-np.inf), real(0)
-    lanes = _tools()[1]
-    largest_of, sum_tree = _tree(_larger), _tree(_sum)
-    reciprocal = _reciprocal(real)
+    term, value = text[f"{name}_term"], text[f"{name}_value"]
+    largest_of, lanes, tree, real = _largest_of(name, compute), _tools()[1], _tree(_sum), text["real"]
+    add_kept, add_terms = _add_terms(text["kept_term"], compute), _add_terms(term, compute)
+    reciprocal, logarithm_of = _reciprocal(real), _logarithm(real)
 
-    def forward(x, out, g, begin, n):
+    def divided(x, out, g, begin, n):
+        totals, rests = lanes(0.0), lanes(0.0)
+        largest = largest_of(x, begin, n)
+        for i in range(begin, begin + n):
+            out[i] = term(x[i], largest)
+        add_kept(out, begin, n, largest, totals, rests)
+        high, low = reciprocal(totals, rests, tree)
+        for i in range(begin, begin + n):
+            out[i] = value(out[i], high, low)
+
+    def subtracted(x, out, g, begin, n):
+        totals, rests = lanes(0.0), lanes(0.0)
+        largest = largest_of(x, begin, n)
+        add_terms(x, begin, n, largest, totals, rests)
+        logarithm = logarithm_of(totals, rests, tree)
+        for i in range(begin, begin + n):
+            out[i] = value(x[i], largest, logarithm)
+
+    return subtracted if lookup(name).normaliser == "logarithm" else divided
+
+
+def _largest_of(name: str, compute: str) -> Callable:
+    from numba import njit
+
+    text = formulas(compute)
+    entry, lowest, lanes, larger = text[f"{name}_entry"], text["real"](-np.inf), _tools()[1], _tree(_larger)
+
+    @njit(error_model="numpy")
+    def largest_of(x, begin, n):
         end = begin + n
         whole = end - n % LANES
         tops = lanes(lowest)
         for first in range(begin, whole, LANES):
             for j in range(LANES):
-                tops[j] = x[first + j] if x[first + j] > tops[j] else tops[j]
+                one = entry(x[first + j])
+                tops[j] = one if one > tops[j] else tops[j]
         for i in range(whole, end):
-            tops[i - whole] = x[i] if x[i] > tops[i - whole] else tops[i - whole]
-        largest = largest_of(tops)
-        for i in range(begin, end):
-            out[i] = term(x[i], largest)
+            one = entry(x[i])
+            tops[i - whole] = one if one > tops[i - whole] else tops[i - whole]
+        return larger(tops)
+
+    return largest_of
+
+
+def _add_terms(term: Callable, compute: str) -> Callable:
+    """The sums of a row's terms, a lane each, and what rounding took from them."""
+    from numba import njit
+
+    text = formulas(compute)
+    rounding, start, zero, lanes = text["rounding_of_sum"], text["SUM_START"], text["real"](0), _tools()[1]
+
+    @njit(error_model="numpy")
+    def add_terms(x, begin, n, largest, totals, rests):
+        end = begin + n
+        whole = end - n % LANES
         sums, lost = lanes(start), lanes(zero)
         for first in range(begin, whole, LANES):
             for j in range(LANES):
-                total = sums[j] + out[first + j]
-                lost[j] += rounding(total, out[first + j], sums[j])
+                one = term(x[first + j], largest)
+                total = sums[j] + one
+                lost[j] += rounding(total, one, sums[j])
                 sums[j] = total
         for i in range(whole, end):
-            total = sums[i - whole] + out[i]
-            lost[i - whole] += rounding(total, out[i], sums[i - whole])
+            one = term(x[i], largest)
+            total = sums[i - whole] + one
+            lost[i - whole] += rounding(total, one, sums[i - whole])
             sums[i - whole] = total
-        totals, rests = lanes(0.0), lanes(0.0)
         for j in range(LANES):
             totals[j] = np.float64(sums[j]) - np.float64(start)
             rests[j] = np.float64(lost[j])
-        high, low = reciprocal(totals, rests, sum_tree)
-        for i in range(begin, end):
-            out[i] = value(out[i], high, low)
 
-    return forward
+    return add_terms
 
 
-def _row_gradient(name: str, compute: str) -> Callable:
+def _projection(name: str, loop: str, compute: str) -> Callable:
+    """The loops of a projection, which computes in float64 whatever its arrays are."""
+    text, wide = formulas(compute), formulas("float64")
+    largest_of, threshold_of, mean_of = _largest_of(name, compute), _threshold(), _mean()
+    value, gradient, real, zero = wide[f"{name}_value"], wide[f"{name}_gradient"], text["real"], 0.0
+
+    def forward(x, out, g, begin, n):
+        largest = np.float64(largest_of(x, begin, n))
+        threshold = threshold_of(x, begin, n, largest)
+        for i in range(begin, begin + n):
+            out[i] = real(value(np.float64(x[i]) - largest, threshold))
+
+    def backward(x, out, g, begin, n):
+        largest = np.float64(largest_of(x, begin, n))
+        threshold = threshold_of(x, begin, n, largest)
+        mean = mean_of(x, g, begin, n, largest, threshold)
+        for i in range(begin, begin + n):
+            out[i] = real(gradient(np.float64(g[i]), np.float64(x[i]) - largest, threshold, mean))
+
+    def from_output(y, out, g, begin, n):
+        mean = mean_of(y, g, begin, n, zero, zero)
+        for i in range(begin, begin + n):
+            out[i] = real(gradient(np.float64(g[i]), np.float64(y[i]), zero, mean))
+
+    return {name: forward, f"{name}_backward_rows": backward, f"{name}_gradient_rows": from_output}[loop]
+
+
+@functools.cache
+def _threshold() -> Callable:
+    """Michelot's: of what is above a threshold that is too low, the one that makes its sum 1, until nothing falls."""
+    from numba import njit
+
+    lanes, tree = _tools()[1], _tree(_sum)
+
+    @njit(error_model="numpy")
+    def threshold_of(x, begin, n, largest):
+        threshold, whole = -1.0, begin + n - n % LANES
+        while True:
+            sums, counts = lanes(0.0), lanes(0.0)
+            for first in range(begin, whole, LANES):
+                for j in range(LANES):
+                    z = np.float64(x[first + j]) - largest
+                    sums[j] += 0.0 if z <= threshold else z
+                    counts[j] += 0.0 if z <= threshold else 1.0
+            for i in range(whole, begin + n):
+                z = np.float64(x[i]) - largest
+                sums[i - whole] += 0.0 if z <= threshold else z
+                counts[i - whole] += 0.0 if z <= threshold else 1.0
+            higher = (tree(sums) - 1.0) / tree(counts)
+            if not higher > threshold:
+                return higher
+            threshold = higher
+
+    return threshold_of
+
+
+@functools.cache
+def _mean() -> Callable:
+    """Of g, where x is above the threshold; NaN where that is."""
+    from numba import njit
+
+    lanes, tree = _tools()[1], _tree(_sum)
+
+    @njit(error_model="numpy")
+    def mean_of(x, g, begin, n, largest, threshold):
+        sums, counts = lanes(0.0), lanes(0.0)
+        for i in range(n):
+            z = np.float64(x[begin + i]) - largest
+            sums[i % LANES] += 0.0 if z <= threshold else np.float64(g[begin + i])
+            counts[i % LANES] += 0.0 if z <= threshold else 1.0
+        return tree(sums) / tree(counts) + (threshold - threshold)
+
+    return mean_of
+
+
+def _row_gradient(name: str, formula: str, compute: str) -> Callable:
     text = formulas(compute)
-    product, gradient = text[f"{name}_product"], text[f"{name}_gradient"]
+    product, gradient = text[f"{name}_product"], text[formula]
     lanes, sum_tree = _tools()[1], _tree(_sum)
     real = text["real"]
 
@@ -316,6 +437,21 @@ def _reciprocal(dtype: type) -> Callable:
     return njit(error_model="numpy")(of_single if dtype is np.float32 else of_double)
 
 
+@functools.cache
+def _logarithm(dtype: type) -> Callable:
+    """The logarithm of the sum of the terms, the largest of which is 1."""
+    from numba import njit
+
+    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
+
+    @njit(error_model="numpy")
+    def logarithm(totals, rests, sum_tree):
+        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests), up, down)))
+
+    return logarithm
+
+
 def _larger(a, b):
     return b if b > a else a
 
@@ -343,10 +479,46 @@ def _tree(combine: Callable) -> Callable:
     return tree
 
 
+@functools.cache
+def gated(name: str, form: str, compute: str) -> object:
+    """The compiled loop of a gated pair: of its first half.
+
+    The parameters are the addresses of the second half, of grad_output and of the second half's gradient.
+    """
+    record = lookup(name)
+    gate, slope = _gate(record, "", compute), _gate(record, "_derivative", compute)
+    pointer = _tools()[2]
+
+    def value(a, out, n, params):
+        b = pointer(params[0], a)
+        for i in range(n):
+            out[i] = a[i] * gate(b[i])
+
+    def backward(a, out, n, params):
+        b, g, second = pointer(params[0], a), pointer(params[1], a), pointer(params[2], a)
+        for i in range(n):
+            first = g[i] * gate(b[i])
+            second[i] = (g[i] * a[i]) * slope(b[i])
+            out[i] = first
+
+    return _compile(value if form == "value" else backward, compute, np.intp)
+
+
+def _gate(record: Activation, ending: str, compute: str) -> Callable:
+    """A formula of the gate with its parameters."""
+    from numba import njit
+
+    gate = lookup(record.gate)
+    format_ = gate.format_of(gate.name + ending, compute)
+    formula, real = formulas(format_)[gate.name + ending], formulas(format_)["real"]
+    beta = real(record.gate_parameters[0]) if record.gate_parameters else None
+    return formula if beta is None else njit(error_model="numpy")(lambda x: formula(x, beta))
+
+
 # ---------------------------------------------------------------- drivers
 @functools.cache
-def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Callable]:
-    """(elementwise, rows): the loops over blocks and rows, for arrays of ``dtype`` computed in ``compute``."""
+def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Callable, Callable]:
+    """(elementwise, rows, gated): the loops over blocks and rows, for arrays of ``dtype`` computed in ``compute``."""
     from numba import njit, prange
 
     call = _tools()[0]
@@ -398,7 +570,26 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
             for i in range(n):
                 out[k, i] = result[i]
 
-    return compiled(over_blocks), compiled(over_rows)
+    def over_pairs(kernel, x, g, out):
+        """Blocks of the halves of x's rows into ``out``, in one half of which or in two the results are."""
+        half = x.shape[1] // 2
+        blocks = (half + BLOCK - 1) // BLOCK
+        two = out.shape[1] > half
+        for k in span(x.shape[0] * blocks):
+            r, start = k // blocks, k % blocks * BLOCK
+            stop = min(start + BLOCK, half)
+            a, b = x[r, start:stop].astype(compute), x[r, half + start : half + stop].astype(compute)
+            gradient = g[r, start:stop].astype(compute)
+            first, second = np.empty(stop - start, compute), np.empty(stop - start, compute)
+            params = np.array([b.ctypes.data, gradient.ctypes.data, second.ctypes.data], np.intp)
+            call(kernel, a, first, stop - start, params, (b, gradient, second))
+            for i in range(stop - start):
+                out[r, start + i] = first[i]
+            if two:
+                for i in range(stop - start):
+                    out[r, half + start + i] = second[i]
+
+    return compiled(over_blocks), compiled(over_rows), compiled(over_pairs)
 
 
 def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None:
@@ -419,10 +610,12 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
-        return jacobian(lambda inside: bind(record, "value", inside, accuracy), accuracy)
+        return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
     compute = inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
         return _bind_elementwise(record, form, dtype, compute)
+    if record.gate:
+        return _bind_gated(record, form, dtype, compute)
     return _bind_rows(record, form, dtype, compute)
 
 
@@ -458,15 +651,30 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
 
 def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     compute = record.format_of(record.name, compute)
-    forward, backward = row(record.name, compute)
+    from kernels.backends.cython_loops import formulas as names
+
+    value, gradient = names(record, form)
     real = formulas(compute)["real"]
-    first = 0 if form == "backward_from_output" else forward.address
-    second = 0 if form == "value" else backward.address
+    projects = record.normaliser == "threshold" and form == "backward"
+    first = 0 if form == "backward_from_output" or projects else row(value, compute).address
+    second = 0 if form == "value" else row(gradient, compute).address
 
     def kernel(*args, out=None):
         x = args[-1]
         out = np.empty_like(x) if out is None else out
         _run(1, dtype, real, x.size, (first, second, x, args[0], out))
+        return out
+
+    return kernel
+
+
+def _bind_gated(record: Activation, form: str, dtype: type, compute: str) -> Callable:
+    real, address = formulas(compute)["real"], gated(record.name, form, compute).address
+
+    def kernel(*args, out=None):
+        x = args[-1]
+        out = np.empty(record.result_shape(form, x.shape), dtype) if out is None else out
+        _run(2, dtype, real, x.size, (address, x, args[0], out))
         return out
 
     return kernel

@@ -18,8 +18,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from kernels.activations import Activation, lookup
-from kernels.backends import texts
-from kernels.backends.cython_loops import jacobian
+from kernels.backends import cython_loops, jacobians, texts
 from kernels.backends.numba_formulas import TYPES
 from kernels.constants import LANES, inside
 
@@ -129,6 +128,26 @@ def _apply(record: Activation, form: str, dtype: type, accuracy: str) -> Callabl
     return device.device(bodies.get(form, one))
 
 
+def _gated(record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
+    """What a pair's two numbers give."""
+    from kernels.backends import cuda_primitives as device
+
+    compute, real = _inside(dtype, accuracy)
+    gate = lookup(record.gate)
+    value, slope = (_formula(gate, one, compute) for one in ("value", "derivative"))
+    multiply = device.primitives(real)["rounded_multiply"]
+
+    # The parameter is no constant: NVVM would fold it, and what is left may lose how it rounds.
+    def one(g, a, b, p):
+        return (dtype(multiply(real(a), value(real(b), real(p), real(p)))),)
+
+    def both(g, a, b, p):
+        first = multiply(real(g), value(real(b), real(p), real(p)))
+        return dtype(first), dtype(multiply(multiply(real(g), real(a)), slope(real(b), real(p), real(p))))
+
+    return device.device(both if form == "backward" else one)
+
+
 @functools.cache
 def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: bool) -> tuple[Callable, tuple]:
     """A kernel's function and the Numba types of its arguments."""
@@ -139,9 +158,15 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
     record = lookup(name)
     memory = device.Memory(dtype)
     address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
+    if record.gate:
+        loop = device.pair_loop(_gated(record, form, dtype, accuracy), memory, form == "backward")
+        return loop, (address, address, address, scalar, count, count)
     if not record.elementwise:
         compute = record.format_of(name, _inside(dtype, accuracy)[0])
-        loop = device.row_loop(name, compute, memory, form == "backward_from_output", form != "value")
+        if record.normaliser == "threshold":
+            loop = device.projection_loop(name, compute, memory, form)
+        else:
+            loop = device.row_loop(*cython_loops.formulas(record, form), compute, memory, form)
         return loop, (address, address, address, count, count)
     apply = _apply(record, form, dtype, accuracy)
     loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
@@ -284,6 +309,11 @@ def _grid(n: int, groups: int) -> tuple[int, int]:
     return max(1, min(most, -(-work // THREADS))), THREADS
 
 
+def _expect(view: _View, shape: tuple[int, ...]) -> None:
+    if view.shape != shape:
+        raise ValueError(f"expected device arrays of shape {shape}, given {view.shape}")
+
+
 class _Kernel:
     """A kernel for one activation, form, dtype and accuracy; compiled at its first launch."""
 
@@ -304,7 +334,8 @@ class _Kernel:
 
     def _from_host(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
         cuda = _cuda()
-        outs = tuple(np.empty_like(inputs[-1]) if out is None else out for out in outs)
+        shape = self.record.result_shape(self.form, inputs[-1].shape)
+        outs = tuple(np.empty(shape, self.dtype) if out is None else out for out in outs)
         inputs = tuple(cuda.to_device(array) for array in inputs)
         parameters = tuple(cuda.to_device(p) if _is_array(p) and _on_host(p) else p for p in parameters)
         results = self._on_device(inputs, parameters, (None,) * len(outs))
@@ -317,10 +348,11 @@ class _Kernel:
         views = [_View(array, self.dtype) for array in inputs]
         arrays = {k: _View(p, self.dtype) for k, p in enumerate(parameters) if _is_array(p)}
         given = [_View(out, self.dtype) for out in outs if out is not None]
-        shape = views[-1].shape
-        for view in (*views, *arrays.values(), *given):
-            if view.shape != shape:
-                raise ValueError(f"expected device arrays of shape {shape}, given {view.shape}")
+        shape = self.record.result_shape(self.form, views[-1].shape)
+        for view in (*arrays.values(), *given):
+            _expect(view, shape)
+        for view in views[:-1]:
+            _expect(view, self.record.result_shape("value", views[-1].shape))
         stream = _stream([*views, *arrays.values(), *given])
         new = functools.partial(_cuda().device_array, shape, self.dtype, stream=stream)
         outs = tuple(new() if out is None else out for out in outs)
@@ -345,15 +377,19 @@ class _Kernel:
     def _launch_rows(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
         from kernels.backends.cuda_primitives import ROW_SHARED_BYTES
 
-        rows, n = inputs[0].shape
+        rows, n = inputs[-1].shape
         kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, False)
-        blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
         addresses = inputs[0].argument, inputs[-1].argument, outs[0].argument
+        if self.record.gate:
+            p = self.dtype((*self.record.gate_parameters, 0)[0])
+            kernel[(*_grid(rows * (n // 2), 0), stream)](*addresses, p, rows, n // 2)
+            return
+        blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
         kernel[blocks, LANES, stream, ROW_SHARED_BYTES](*addresses, rows, n)
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
     """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
     if form == "jacobian":
-        return jacobian(lambda _: bind(record, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
+        return jacobians.bind(record, lambda one, _: bind(one, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
     return _Kernel(record, form, dtype, accuracy)

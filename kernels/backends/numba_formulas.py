@@ -133,6 +133,35 @@ def log1p(x):
     return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
+def log1p_positive(x):
+    """log(1 + x) for 0 <= x < 2^64: 1 + x is 2^n m with 1 <= m < 2."""
+    total = real(1) + x
+    m = total
+    n = real(0)
+    above = m >= real(4294967296.0)
+    n = n + real(32) if above else n
+    m = real(2.3283064365386963e-10) * m if above else m
+    above = m >= real(65536.0)
+    n = n + real(16) if above else n
+    m = real(1.52587890625e-05) * m if above else m
+    above = m >= real(256.0)
+    n = n + real(8) if above else n
+    m = real(0.00390625) * m if above else m
+    above = m >= real(16.0)
+    n = n + real(4) if above else n
+    m = real(0.0625) * m if above else m
+    above = m >= real(4.0)
+    n = n + real(2) if above else n
+    m = real(0.25) * m if above else m
+    above = m >= real(2.0)
+    n = n + real(1) if above else n
+    m = real(0.5) * m if above else m
+    # What rounding took from the sum counts where x does not stand for itself.
+    lost = real(0) if m == total else (x - (total - real(1))) / total
+    rest = log1p(x if m == total else m - real(1))
+    return fma(n, LN2_HIGH, rest + fma(n, LN2_LOW, lost))
+
+
 def tail_rest(v, first):
     """e^(a^2/2) erfc(a / sqrt(2)) (a + TAIL_SCALE) / 2 less ``first``; v + TAIL_MIDDLE is a / (a + TAIL_SCALE)."""
     if DOUBLE:
@@ -211,6 +240,16 @@ def nan_or(x, y):
 def rounding_of_sum(total, part, sum_before):
     """What rounding took from total = sum_before + part, where the sum is the larger."""
     return part - (total - sum_before)
+
+
+def excess(total, lost, up, down):
+    """The sum of a row's terms, as a sum and what rounding took, less the largest, which is ``up`` and 1 unscaled."""
+    return ((total - up) + lost) * down
+
+
+def kept_term(term, largest):
+    """A term that was computed before."""
+    return term
 
 
 def rounding_of_reciprocal(reciprocal, total, low):
@@ -944,9 +983,9 @@ def softcap_derivative(x, cap):
     return (scaled / fma(e, e + real(2), real(1))) * (real(4) * DOWN)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 # No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
-def softmax_term(x, largest):
+def row_term(x, largest):
     """SCALE * e^(x - base) / 2^k, 2^k the power of two nearest to the row's largest e^(x - base)."""
     base = largest if abs(largest) > BASE_FROM else real(0)
     top = largest - base
@@ -957,6 +996,14 @@ def softmax_term(x, largest):
     z = fma(bounded, LOG2E, shift)
     p = power_of_two(z)
     return fma(p, expm1_reduced(bounded, z - shift), p)
+
+
+def softmax_entry(x):
+    return x
+
+
+def softmax_term(x, largest):
+    return row_term(x, largest)
 
 
 def softmax_value(term, reciprocal, low):
@@ -970,6 +1017,67 @@ def softmax_product(g, y):
 
 def softmax_gradient(g, y, total):
     return y * (g - total)
+
+
+def softmin_entry(x):
+    return -x
+
+
+def softmin_term(x, largest):
+    return row_term(-x, largest)
+
+
+def softmin_value(term, reciprocal, low):
+    return softmax_value(term, reciprocal, low)
+
+
+def softmin_product(g, y):
+    return g * y
+
+
+def softmin_gradient(g, y, total):
+    return y * (total - g)
+
+
+def log_softmax_entry(x):
+    return x
+
+
+def log_softmax_term(x, largest):
+    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself."""
+    factor = UP / row_term(largest, largest)
+    scaled = factor * row_term(x, largest)
+    return UP if x == largest else scaled
+
+
+def log_softmax_value(x, largest, logarithm):
+    return (x - largest) - logarithm
+
+
+def log_softmax_product(g, y):
+    return g
+
+
+def log_softmax_gradient(g, y, total):
+    return fma(-exp_nonpositive(y), total, g)
+
+
+def log_softmax_gradient_through(g, p, total):
+    """p is softmax of x: e^y would multiply the rounding of y."""
+    return fma(-p, total, g)
+
+
+# ---------------------------------------------------------------- sparsemax
+def sparsemax_entry(x):
+    return x
+
+
+def sparsemax_value(z, threshold):
+    return real(0) if z <= threshold else z - threshold
+
+
+def sparsemax_gradient(g, z, threshold, mean):
+    return real(0) if z <= threshold else g - mean
 
 
 # ---------------------------------------------------------------- binding

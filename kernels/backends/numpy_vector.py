@@ -434,7 +434,7 @@ def softcap_derivative(x, cap, out=None):
     return tanh_derivative(x / cap, out=out)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(x, out=None):
     e = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
     return np.divide(e, e.sum(axis=-1, keepdims=True), out=out)
@@ -448,6 +448,62 @@ def softmax_jacobian(x, out=None):
     y = softmax(x)
     identity = np.eye(x.shape[-1], dtype=x.dtype)
     return np.multiply(y[..., :, None], identity - y[..., None, :], out=out)
+
+
+def softmin(x, out=None):
+    return softmax(-x, out=out)
+
+
+def softmin_backward_from_output(g, y, out=None):
+    return softmax_backward_from_output(-g, y, out=out)
+
+
+def softmin_jacobian(x, out=None):
+    return np.negative(softmax_jacobian(-x), out=out)
+
+
+def log_softmax(x, out=None):
+    largest = x.max(axis=-1, keepdims=True, initial=-np.inf)
+    top, e = x == largest, np.exp(x - largest)
+    # The largest terms are 1, beside which small ones would be lost; an infinity less itself is NaN.
+    others = top.sum(axis=-1, keepdims=True, dtype=x.dtype) - 1 + (largest - largest)
+    others += np.where(top, 0, e).sum(axis=-1, keepdims=True)
+    return np.subtract(x - largest, np.log1p(others), out=out)
+
+
+def log_softmax_backward_from_output(g, y, out=None):
+    return np.subtract(g, np.exp(y) * g.sum(axis=-1, keepdims=True), out=out)
+
+
+def log_softmax_jacobian(x, out=None):
+    y = softmax(x)
+    return np.subtract(np.eye(x.shape[-1], dtype=x.dtype), y[..., None, :], out=out)
+
+
+# ---------------------------------------------------------------- sparsemax
+def sparsemax(x, out=None):
+    z = x - x.max(axis=-1, keepdims=True, initial=-np.inf)
+    falling = -np.sort(-z, axis=-1)
+    sums = falling.cumsum(axis=-1) - 1
+    counts = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    # As many entries as stay above the threshold that makes their sum 1.
+    kept = (counts * falling > sums).sum(axis=-1, keepdims=True)
+    threshold = np.take_along_axis(sums, kept - 1, axis=-1) / kept.astype(x.dtype)
+    return np.maximum(z - threshold, 0, out=out)
+
+
+def sparsemax_backward_from_output(g, y, out=None):
+    inside = np.where(y > 0, y.dtype.type(1), y - y)
+    mean = (g * inside).sum(axis=-1, keepdims=True) / inside.sum(axis=-1, keepdims=True)
+    return np.multiply(inside, g - mean, out=out)
+
+
+def sparsemax_jacobian(x, out=None):
+    y = sparsemax(x)
+    inside = np.where(y > 0, y.dtype.type(1), y - y)
+    share = inside / inside.sum(axis=-1, keepdims=True)
+    identity = np.eye(x.shape[-1], dtype=x.dtype)
+    return np.multiply(inside[..., :, None], identity - share[..., None, :], out=out)
 
 
 # ---------------------------------------------------------------- backend
@@ -465,8 +521,10 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
     if variant is not None:
         raise LookupError(f"numpy has no variant {variant!r}")
     text = [texts.find(sys.modules[__name__], name) for name in texts.names(record, form)]
-    compose = (_ELEMENTWISE if record.elementwise else _ROW).get(form)
+    compose = _COMPOSED[record.kind].get(form)
     kernel = compose(*text) if compose else text[0]
+    if record.gate:
+        kernel = functools.partial(kernel, record.gate_parameters)
     return _widened(kernel, dtype) if accuracy == "accurate" and dtype is np.float32 else kernel
 
 
@@ -492,6 +550,22 @@ def _backward_rows(value: Callable, backward: Callable) -> Callable:
     return lambda g, x, out=None: backward(g, value(x), out=out)
 
 
+def _gate(value: Callable) -> Callable:
+    def gated(params, x, out=None):
+        a, b = np.split(x, 2, axis=-1)
+        return np.multiply(a, value(b, *params), out=out)
+
+    return gated
+
+
+def _gate_backward(value: Callable, derivative: Callable) -> Callable:
+    def backward(params, g, x, out=None):
+        a, b = np.split(x, 2, axis=-1)
+        return np.concatenate([g * value(b, *params), g * a * derivative(b, *params)], axis=-1, out=out)
+
+    return backward
+
+
 #: The forms that are more than their text.
 _ELEMENTWISE = {
     "backward": _backward,
@@ -499,6 +573,8 @@ _ELEMENTWISE = {
     "value_and_derivative": _value_and_derivative,
 }
 _ROW = {"backward": _backward_rows}
+_GATED = {"value": _gate, "backward": _gate_backward}
+_COMPOSED = {"elementwise": _ELEMENTWISE, "row": _ROW, "gated": _GATED}
 
 
 def _widened(kernel: Callable, dtype: type) -> Callable:

@@ -422,7 +422,7 @@ def quotient(x, y):
     return x / y if y else x * math.copysign(math.inf, y)
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 def softmax(row):
     largest = max(row, default=0.0)
     terms = [math.exp(x - largest) for x in row]
@@ -440,6 +440,64 @@ def softmax_jacobian(row):
     return [[a * ((i == j) - b) for j, b in enumerate(y)] for i, a in enumerate(y)]
 
 
+def softmin(row):
+    return softmax([-x for x in row])
+
+
+def softmin_backward_from_output(g, y):
+    return softmax_backward_from_output([-a for a in g], y)
+
+
+def softmin_jacobian(row):
+    y = softmin(row)
+    return [[a * (b - (i == j)) for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
+def log_softmax(row):
+    largest = max(row, default=0.0)
+    # The largest terms are 1, beside which small ones would be lost; an infinity less itself is NaN.
+    others = row.count(largest) - 1 + (largest - largest)
+    logarithm = math.log1p(others + sum(math.exp(x - largest) for x in row if x != largest))
+    return [x - largest - logarithm for x in row]
+
+
+def log_softmax_backward_from_output(g, y):
+    total = sum(g)
+    return [a - math.exp(b) * total for a, b in zip(g, y, strict=True)]
+
+
+def log_softmax_jacobian(row):
+    y = softmax(row)
+    return [[(i == j) - b for j, b in enumerate(y)] for i in range(len(y))]
+
+
+# ---------------------------------------------------------------- sparsemax
+def sparsemax(row):
+    largest = max(row, default=0.0)
+    if not all(math.isfinite(x) or x < largest for x in row):
+        return [math.nan] * len(row)
+    # The largest entries, as many as stay above the threshold that makes their sum 1.
+    total, threshold = 0.0, -1.0
+    for count, x in enumerate(sorted(row, reverse=True), 1):
+        if x - largest <= threshold:
+            break
+        total += x - largest
+        threshold = (total - 1.0) / count
+    return [max(x - largest - threshold, 0.0) for x in row]
+
+
+def sparsemax_backward_from_output(g, y):
+    kept = [a for a, b in zip(g, y, strict=True) if not b <= 0.0]
+    mean = sum(kept) / len(kept) if kept else 0.0
+    return [0.0 if b <= 0.0 else a - mean + (b - b) for a, b in zip(g, y, strict=True)]
+
+
+def sparsemax_jacobian(row):
+    y = sparsemax(row)
+    share = 1.0 / max(sum(b > 0.0 for b in y), 1)
+    return [[(i == j) - share if a > 0.0 and b > 0.0 else a * b for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
 # ---------------------------------------------------------------- backend
 def reason() -> str | None:
     """None: Python is always there."""
@@ -455,8 +513,10 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
     if variant not in (None, *variants()):
         raise LookupError(f"python has no variant {variant!r}; it has: {', '.join(variants())}")
     text = [_find(name, variant) for name in texts.names(record, form)]
-    loop = (_ELEMENTWISE if record.elementwise else _ROW)[form](*text)
-    return _over_arrays(loop, dtype, square=form == "jacobian")
+    loop = _LOOPS[record.kind][form](*text)
+    if record.gate:
+        loop = functools.partial(loop, record.gate_parameters)
+    return _over_arrays(loop, dtype, functools.partial(_shape, record, form))
 
 
 def _find(name: str, variant: str | None) -> Callable:
@@ -502,15 +562,48 @@ _ROW = {
 }
 
 
-def _over_arrays(loop: Callable, dtype: type, square: bool) -> Callable:
-    """The loop over lists, and over arrays by way of lists; ``square``: a row gives a matrix."""
+def _gate(value: Callable) -> Callable:
+    def gated(params, x):
+        return [[a * value(b, *params) for a, b in _pairs(row)] for row in x]
+
+    return gated
+
+
+def _gate_backward(value: Callable, derivative: Callable) -> Callable:
+    def backward(params, g, x):
+        return [
+            [c * value(b, *params) for c, (_, b) in zip(line, _pairs(row), strict=True)]
+            + [c * a * derivative(b, *params) for c, (a, b) in zip(line, _pairs(row), strict=True)]
+            for line, row in zip(g, x, strict=True)
+        ]
+
+    return backward
+
+
+def _pairs(row: list) -> zip:
+    half = len(row) // 2
+    return zip(row[:half], row[half:], strict=True)
+
+
+_GATED = {"value": _gate, "backward": _gate_backward}
+_LOOPS = {"elementwise": _ELEMENTWISE, "row": _ROW, "gated": _GATED}
+
+
+def _shape(record: Activation, form: str, data: tuple) -> tuple[int, ...]:
+    """The shape of a form's result; a row gives a matrix."""
+    shape = data[form.startswith("backward")].shape
+    return (*shape, shape[-1]) if form == "jacobian" else record.result_shape(form, shape)
+
+
+def _over_arrays(loop: Callable, dtype: type, shape_of: Callable) -> Callable:
+    """The loop over lists, and over arrays by way of lists."""
 
     def kernel(*data, out=None):
         x = data[0]
         result = loop(*(a.tolist() if isinstance(a, np.ndarray) else a for a in data))
         if not isinstance(x, np.ndarray):
             return result
-        shape = (*x.shape, x.shape[-1]) if square else x.shape
+        shape = shape_of(data)
         if isinstance(result, tuple):
             outs = out or (None, None)
             return tuple(_store(part, shape, dtype, to) for part, to in zip(result, outs, strict=True))

@@ -2,6 +2,7 @@
 
 A text is a module of functions called by convention: ``relu``, ``relu_derivative``, ``relu_derivative_from_output``,
 ``prelu_parameter_derivative``; for rows ``softmax``, ``softmax_backward_from_output``, ``softmax_jacobian``.
+Gated pairs have none but those of their gate.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ ROW = {
     "jacobian": ("_jacobian",),
 }
 
+#: Of the gate, for gated pairs.
+GATED = {"value": ("",), "backward": ("", "_derivative")}
+
 
 def names(record: Activation, form: str) -> tuple[str, ...]:
     """The names of the formulas that make ``form``."""
-    endings = (ELEMENTWISE if record.elementwise else ROW).get(form)
+    endings = {"elementwise": ELEMENTWISE, "row": ROW, "gated": GATED}[record.kind].get(form)
     if endings is None:
         raise LookupError(f"{record.name} has no form {form!r}")
-    return tuple(record.name + ending for ending in endings)
+    return tuple((record.gate or record.name) + ending for ending in endings)
 
 
 def find(module: ModuleType, name: str) -> Callable:

@@ -110,6 +110,8 @@ cdef enum Kind:
     ROW = 3  # rows of x -> rows of out
     ROW_GRADIENT = 4  # g, y -> out, row by row
     ROW_BACKWARD = 5  # g, x -> out, row by row
+    GATE = 6  # halves of x -> out, half as long
+    GATE_BACKWARD = 7  # g, half as long as x -> out
 
 KINDS = {
     "value": SINGLE,
@@ -121,6 +123,8 @@ KINDS = {
     "row value": ROW,
     "row backward_from_output": ROW_GRADIENT,
     "row backward": ROW_BACKWARD,
+    "gated value": GATE,
+    "gated backward": GATE_BACKWARD,
 }
 
 cdef struct Segment:
@@ -130,13 +134,6 @@ cdef struct Segment:
     Kernel streamed  # the same loops, writing past the caches; NULL: a store step does it
     Kernel second_streamed
     int threads  # 0: as many as allowed
-
-#: Passes over a row that is worked on in blocks.
-cdef enum Pass:
-    FIND_LARGEST
-    ADD_TERMS
-    ADD_PRODUCTS
-    WRITE
 
 cdef struct RowParts:
     Kernel begin  # state
@@ -165,7 +162,7 @@ cdef struct Task:
     bint wake  # worth waking workers for
     int itemsize
     intptr_t n  # elements, or rows
-    intptr_t row
+    intptr_t row  # of a gated pair, its half
     Kernel kernel
     Kernel second
     Kernel streamed_kernel
@@ -240,19 +237,24 @@ def release_outputs():
     outputs_shrink(0)
 
 
-cdef object empty_like(cnp.ndarray x, bint *fresh):
-    """A new array like x; a large one from the memory of collected outputs, or ``fresh``."""
+cdef object empty_like(cnp.ndarray x, bint half, bint *fresh):
+    """A new array like x, or ``half`` of it; a large one from the memory of collected outputs, or ``fresh``."""
+    cdef cnp.npy_intp shape[cnp.NPY_MAXDIMS]
+    cdef int axes = cnp.PyArray_NDIM(x)
+    memcpy(shape, cnp.PyArray_DIMS(x), axes * sizeof(cnp.npy_intp))
+    if half:
+        shape[axes - 1] //= 2
     if <size_t>cnp.PyArray_NBYTES(x) < OUTPUTS_FROM or not outputs.limit:
         fresh[0] = True
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        return cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
     before = PyDataMem_SetHandler(output_memory)
     if <PyObject *>before != PyDataMem_DefaultHandler:
         # The caller's own allocator goes first.
         PyDataMem_SetHandler(before)
         fresh[0] = True
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        return cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
     try:
-        out = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        out = cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
     finally:
         PyDataMem_SetHandler(before)
     fresh[0] |= outputs_fresh
@@ -398,103 +400,22 @@ cdef inline void store(const Task *task, const char *result, char *out, intptr_t
         memcpy(out, result, m * task.itemsize)
 
 
-cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
-    """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
-    cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
-    cdef intptr_t most = last - first
-    cdef intptr_t count
-    if scratch or task.kind == ROW_BACKWARD or streams_rows(task):
-        most = BLOCK // task.row if 0 < task.row <= BLOCK else 1
-        most -= most % ROW_BATCH if most > ROW_BATCH else 0
-    while first < last:
-        count = min(most, last - first)
-        if scratch and task.row > BLOCK:
-            run_long_row(task, first)
-        else:
-            run_whole_rows(task, first, count)
-        first += count
-    if task.streamed:
-        kernels_fence()
+include "rows.pxi"
+include "gates.pxi"
 
 
-cdef inline bint streams_rows(const Task *task) noexcept nogil:
-    """Whether rows go past the caches: those that fit a block."""
-    return task.streamed and 0 < task.row <= BLOCK
+cdef inline bint is_rows(Kind kind) noexcept nogil:
+    return kind in (ROW, ROW_GRADIENT, ROW_BACKWARD)
 
 
-cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexcept nogil:
-    cdef Block source, gradient, middle
-    cdef intptr_t m = count * task.row
-    cdef intptr_t offset = first * task.row * task.itemsize
-    cdef const char *x = load(task, task.x + offset, m, source.numbers)
-    cdef bint buffered = task.wide or streams_rows(task)
-    cdef char *out = <char *>middle.numbers if buffered else task.out + offset
-    cdef char *y = out
-    cdef intptr_t arguments[2]
-    arguments[0] = count
-    if task.kind != ROW:
-        arguments[1] = <intptr_t>load(task, task.g + offset, m, gradient.numbers)
-        y = <char *>middle.numbers if task.g == task.out else out
-    if task.kind != ROW_GRADIENT:
-        task.kernel(x, y, task.row, arguments)
-        x = y
-    if task.kind != ROW:
-        task.second(x, out, task.row, arguments)
-    if buffered:
-        store(task, out, task.out + offset, m)
-
-
-cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
-    """One row in blocks; its terms are computed anew in each pass, to the same bits, instead of kept."""
-    cdef double state[ROW_STATE]
-    cdef double products[LANES]
-    task.parts.begin(NULL, state, 0, NULL)
-    memset(products, 0, sizeof(products))
-    if task.kind != ROW_GRADIENT:
-        run_pass(task, r, FIND_LARGEST, state, products)
-        run_pass(task, r, ADD_TERMS, state, products)
-    if task.kind != ROW:
-        run_pass(task, r, ADD_PRODUCTS, state, products)
-    run_pass(task, r, WRITE, state, products)
-
-
-cdef void run_pass(const Task *task, intptr_t r, Pass which, double *state, double *products) noexcept nogil:
-    cdef intptr_t position = 0
-    cdef intptr_t m
-    while position < task.row:
-        m = min(<intptr_t>BLOCK, task.row - position)
-        run_row_block(task, (r * task.row + position) * task.itemsize, m, which, state, products)
-        position += m
-
-
-cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass which, double *state,
-                        double *products) noexcept nogil:
-    cdef Block block, y_block
-    cdef double *y = y_block.numbers
-    cdef const char *x = load(task, task.x + offset, m, block.numbers)
-    if which == FIND_LARGEST:
-        task.parts.largest(x, state, m, NULL)
-        return
-    if which == ADD_TERMS:
-        task.parts.add_terms(x, state, m, NULL)
-        return
-    if task.kind == ROW_GRADIENT:
-        memcpy(y, x, m * (sizeof(double) if task.wide else task.itemsize))
-    else:
-        task.parts.normalise(x, y, m, state)
-    if which == ADD_PRODUCTS:
-        task.parts.add_products(y, products, m, load(task, task.g + offset, m, block.numbers))
-        return
-    if task.kind != ROW:
-        task.parts.gradient(load(task, task.g + offset, m, block.numbers), y, m, products)
-    if task.wide:
-        task.narrow(y, task.out + offset, m, NULL)
-    else:
-        memcpy(task.out + offset, y, m * task.itemsize)
+cdef inline bint is_gated(Kind kind) noexcept nogil:
+    return kind in (GATE, GATE_BACKWARD)
 
 
 cdef void run_elements_or_rows(const void *task, intptr_t first, intptr_t last) noexcept nogil:
-    if (<const Task *>task).kind >= ROW:
+    if is_gated((<const Task *>task).kind):
+        run_gates(<const Task *>task, first, last)
+    elif is_rows((<const Task *>task).kind):
         run_rows(<const Task *>task, first, last)
     else:
         run_blocks(<const Task *>task, first, last)
@@ -506,7 +427,7 @@ cdef void run(const Task *task, int threads) noexcept nogil:
     if threads == 1:
         run_elements_or_rows(task, 0, task.n)
         return
-    if task.kind >= ROW:
+    if is_rows(task.kind):
         chunk = max(<intptr_t>1, <intptr_t>LEAST_CHUNK // max(task.row, <intptr_t>1))
     else:
         chunk = min(max(task.n // (8 * <intptr_t>threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
@@ -641,10 +562,15 @@ cdef class Plan:
         task.aliased = (
             task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
         )
-        task.streamed = not task.aliased and traffic(self.kind) * <size_t>cnp.PyArray_NBYTES(x) >= stream_from
-        if self.kind >= ROW:
+        task.streamed = not task.aliased and traffic(self.kind) * cnp.PyArray_NBYTES(x) >= stream_from
+        if is_rows(self.kind):
             task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
             task.n = size // task.row if task.row else 0
+        elif is_gated(self.kind):
+            task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1) // 2
+            task.n = size // 2
+            # Two halves apart: short ones would be streamed in pieces.
+            task.streamed = task.streamed and (self.kind == GATE or task.row >= STREAMED_BLOCK)
         else:
             task.row = 0
             task.n = size
@@ -654,8 +580,10 @@ cdef class Plan:
         return min(threads, usable_threads()) if threads else usable_threads()
 
 
-cdef inline size_t traffic(Kind kind) noexcept nogil:
-    """Arrays that a call reads or writes."""
+cdef inline double traffic(Kind kind) noexcept nogil:
+    """Arrays of x's size that a call reads or writes."""
+    if is_gated(kind):
+        return 1.5 if kind == GATE else 2.5
     return 2 if kind == SINGLE or kind == ROW else 3
 
 
@@ -680,15 +608,16 @@ cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
 cdef inline bint overlaps_partly(cnp.ndarray a, cnp.ndarray b) noexcept:
     cdef char *first = <char *>cnp.PyArray_DATA(a)
     cdef char *second = <char *>cnp.PyArray_DATA(b)
-    return first != second and first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)
+    cdef bint same = first == second and cnp.PyArray_NBYTES(a) == cnp.PyArray_NBYTES(b)
+    return not same and first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)
 
 
-cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray g) noexcept:
+cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray g, Kind kind) noexcept:
     """Whether C can write a result into ``out``: like x, writeable, one of the inputs or apart from both."""
     return (
         direct_dtype(out) == index
         and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
-        and same_shape(<cnp.ndarray>out, x)
+        and (is_half(<cnp.ndarray>out, x) if kind == GATE else same_shape(<cnp.ndarray>out, x))
         and not overlaps_partly(<cnp.ndarray>out, x)
         and not overlaps_partly(<cnp.ndarray>out, g)
     )
@@ -696,7 +625,7 @@ cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray 
 
 cdef inline bint takes_pair(tuple pair, int index, cnp.ndarray x):
     """Whether C can write the two results into a pair of arrays, which must be apart."""
-    if PyTuple_GET_SIZE(pair) != 2 or not takes_result(pair[0], index, x, x) or not takes_result(pair[1], index, x, x):
+    if PyTuple_GET_SIZE(pair) != 2 or not takes_result(pair[0], index, x, x, PAIR) or not takes_result(pair[1], index, x, x, PAIR):
         return False
     first, second = <cnp.ndarray>pair[0], <cnp.ndarray>pair[1]
     return cnp.PyArray_DATA(first) != cnp.PyArray_DATA(second) and not overlaps_partly(first, second)
@@ -733,7 +662,7 @@ cdef class FastForm:
         self.general = general
         self.names = tuple([name for name, _, _ in parameters])
         self.parameters = len(parameters)
-        self.inputs = 2 if plan.kind in (PRODUCT, ROW_GRADIENT, ROW_BACKWARD) else 1
+        self.inputs = 2 if plan.kind in (PRODUCT, ROW_GRADIENT, ROW_BACKWARD, GATE_BACKWARD) else 1
         for k, (_, default, nonnegative) in enumerate(parameters):
             self.required |= (default is None) << k
             self.nonnegative |= bool(nonnegative) << k
@@ -813,17 +742,21 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
     if index < 0:
         return call_general(form, args, count, kwnames)
     x = <cnp.ndarray>args[form.inputs - 1]
+    if is_gated(form.plan.kind) and cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1) % 2:
+        return call_general(form, args, count, kwnames)
     g = x
     if form.inputs == 2:
-        if direct_dtype(<object>args[0]) != index or not same_shape(<cnp.ndarray>args[0], x):
+        if direct_dtype(<object>args[0]) != index:
             return call_general(form, args, count, kwnames)
         g = <cnp.ndarray>args[0]
+        if not (is_half(g, x) if form.plan.kind == GATE_BACKWARD else same_shape(g, x)):
+            return call_general(form, args, count, kwnames)
     if given_out == NULL or <object>given_out is None:
         if form.plan.kind == PAIR:
-            pair = (empty_like(x, &fresh), empty_like(x, &fresh))
+            pair = (empty_like(x, False, &fresh), empty_like(x, False, &fresh))
             run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], values, fresh)
             return pair
-        out = empty_like(x, &fresh)
+        out = empty_like(x, form.plan.kind == GATE, &fresh)
     else:
         out = <object>given_out
         if form.plan.kind == PAIR:
@@ -831,7 +764,7 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
                 return call_general(form, args, count, kwnames)
             run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], values, False)
             return out
-        if not takes_result(out, index, x, g):
+        if not takes_result(out, index, x, g, form.plan.kind):
             return call_general(form, args, count, kwnames)
     run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values, fresh)
     return out

@@ -132,6 +132,36 @@ cdef inline real log1p(real x) noexcept nogil:
     return high - ((h - fma(s, fma(z, log1p_quotient(z), h), low)) - f)
 
 
+cdef inline real log1p_positive(real x) noexcept nogil:
+    """log(1 + x) for 0 <= x < 2^64: 1 + x is 2^n m with 1 <= m < 2."""
+    cdef real total = <real>1 + x
+    cdef real m = total
+    cdef real n = <real>0
+    cdef bint above
+    above = m >= <real>4294967296.0
+    n = n + <real>32 if above else n
+    m = <real>2.3283064365386963e-10 * m if above else m
+    above = m >= <real>65536.0
+    n = n + <real>16 if above else n
+    m = <real>1.52587890625e-05 * m if above else m
+    above = m >= <real>256.0
+    n = n + <real>8 if above else n
+    m = <real>0.00390625 * m if above else m
+    above = m >= <real>16.0
+    n = n + <real>4 if above else n
+    m = <real>0.0625 * m if above else m
+    above = m >= <real>4.0
+    n = n + <real>2 if above else n
+    m = <real>0.25 * m if above else m
+    above = m >= <real>2.0
+    n = n + <real>1 if above else n
+    m = <real>0.5 * m if above else m
+    # What rounding took from the sum counts where x does not stand for itself.
+    cdef real lost = <real>0 if m == total else (x - (total - <real>1)) / total
+    cdef real rest = log1p(x if m == total else m - <real>1)
+    return fma(n, LN2_HIGH(x), rest + fma(n, LN2_LOW(x), lost))
+
+
 cdef inline real tail_rest(real v, real first) noexcept nogil:
     """e^(a^2/2) erfc(a / sqrt(2)) (a + TAIL_SCALE) / 2 less ``first``; v + TAIL_MIDDLE is a / (a + TAIL_SCALE)."""
     cdef real q
@@ -949,31 +979,39 @@ cdef inline real softcap_derivative(real x, real cap) noexcept nogil:
     return (scaled / fma(e, e + <real>2, <real>1)) * (<real>4 * DOWN(x))
 
 
-# ---------------------------------------------------------------- softmax
+# ---------------------------------------------------------------- softmax, softmin, log_softmax
 # A row's terms are e^(x - base) / 2^k, 2^k the power of two nearest to its largest e^(x - base): no difference is rounded
 # before it is an exponent, for exp would multiply its error. base is 0 unless the row lies so far out that differences
 # of what counts are exact.
-cdef inline real softmax_base(real largest) noexcept nogil:
+cdef inline real row_base(real largest) noexcept nogil:
     return largest if absolute(largest) > BASE_FROM(largest) else <real>0
 
 
-cdef inline real softmax_floor(real largest, real base) noexcept nogil:
+cdef inline real row_floor(real largest, real base) noexcept nogil:
     """Terms of what is below count for nothing."""
     return (largest - base) + EXP_FLOOR(base)
 
 
-cdef inline real softmax_shift(real largest, real base) noexcept nogil:
+cdef inline real row_shift(real largest, real base) noexcept nogil:
     """SHIFT_UP - k."""
     return SHIFT_UP(base) - (fma(largest - base, LOG2E(base), SHIFT(base)) - SHIFT(base))
 
 
-cdef inline real softmax_term(real x, real base, real floor, real shift) noexcept nogil:
+cdef inline real row_term(real x, real base, real floor, real shift) noexcept nogil:
     """SCALE * e^(x - base) / 2^k."""
     cdef real d = x - base
     cdef real bounded = floor if d < floor else d
     cdef real z = fma(bounded, LOG2E(x), shift)
     cdef real p = power_of_two(z)
     return fma(p, expm1_reduced(bounded, z - shift), p)
+
+
+cdef inline real softmax_entry(real x) noexcept nogil:
+    return x
+
+
+cdef inline real softmax_term(real x, real base, real floor, real shift) noexcept nogil:
+    return row_term(x, base, floor, shift)
 
 
 cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:
@@ -987,3 +1025,63 @@ cdef inline real softmax_product(real g, real y) noexcept nogil:
 
 cdef inline real softmax_gradient(real g, real y, real total) noexcept nogil:
     return y * (g - total)
+
+
+cdef inline real softmin_entry(real x) noexcept nogil:
+    return -x
+
+
+cdef inline real softmin_term(real x, real base, real floor, real shift) noexcept nogil:
+    return row_term(-x, base, floor, shift)
+
+
+cdef inline real softmin_value(real term, real reciprocal, real low) noexcept nogil:
+    return softmax_value(term, reciprocal, low)
+
+
+cdef inline real softmin_product(real g, real y) noexcept nogil:
+    return g * y
+
+
+cdef inline real softmin_gradient(real g, real y, real total) noexcept nogil:
+    return y * (total - g)
+
+
+cdef inline real log_softmax_entry(real x) noexcept nogil:
+    return x
+
+
+cdef inline real log_softmax_term(real x, real base, real floor, real shift, real largest, real factor) noexcept nogil:
+    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself."""
+    cdef real scaled = factor * row_term(x, base, floor, shift)
+    return UP(x) if x == largest else scaled
+
+
+cdef inline real log_softmax_value(real x, real largest, real logarithm) noexcept nogil:
+    return (x - largest) - logarithm
+
+
+cdef inline real log_softmax_product(real g, real y) noexcept nogil:
+    return g
+
+
+cdef inline real log_softmax_gradient(real g, real y, real total) noexcept nogil:
+    return fma(-exp_nonpositive(y), total, g)
+
+
+cdef inline real log_softmax_gradient_through(real g, real p, real total) noexcept nogil:
+    """p is softmax of x: e^y would multiply the rounding of y."""
+    return fma(-p, total, g)
+
+
+# ---------------------------------------------------------------- sparsemax
+cdef inline real sparsemax_entry(real x) noexcept nogil:
+    return x
+
+
+cdef inline real sparsemax_value(real z, real threshold) noexcept nogil:
+    return <real>0 if z <= threshold else z - threshold
+
+
+cdef inline real sparsemax_gradient(real g, real z, real threshold, real mean) noexcept nogil:
+    return <real>0 if z <= threshold else g - mean

@@ -232,6 +232,11 @@ def _curve(record: Activation) -> Row:
         title = f"{record.name}(x)" if not params else f"{record.name}(x, {', '.join(map(str, params))})"
         value = _text(record, "value")(CURVE, *params)
         slope = _text(record, "derivative")(CURVE, *params)
+    elif record.gate:
+        title = f"{record.name}([1, x])"
+        table, ones = np.stack([np.ones_like(CURVE), CURVE], axis=1), np.ones((CURVE.size, 1))
+        value = _text(record, "value")(table)[:, 0]
+        slope = _text(record, "backward")(ones, table)[:, 1]
     else:
         title = f"first entry of {record.name}([x, 0, 1])"
         table = np.stack([CURVE, np.zeros_like(CURVE), np.ones_like(CURVE)], axis=1)

@@ -119,10 +119,11 @@ def rows_or_elements(record: Activation, dtype: type, count: int) -> tuple[np.nd
     if record.elementwise:
         x = sample(dtype, count)
         return x, rng.standard_normal(x.size).astype(dtype)
-    x = rng.standard_normal((max(count // 1001, 7), 1001)) * 10
+    spread = 0.1 if record.normaliser == "threshold" else 10
+    x = rng.standard_normal((max(count // 1002, 7), 1002 if record.gate else 1001)) * spread
     x[0, 3], x[1, 5], x[2, :] = np.nan, np.inf, -np.inf
     x[3, ::2] = -np.inf
-    return x.astype(dtype), rng.standard_normal(x.shape).astype(dtype)
+    return x.astype(dtype), rng.standard_normal(record.result_shape("value", x.shape)).astype(dtype)
 
 
 # ---------------------------------------------------------------- forms made of other forms
@@ -131,6 +132,8 @@ def check_composed(
 ) -> Finding:
     """value_and_derivative is the two forms to the bit, backward the rounded product, the Jacobian made of y."""
     rng = np.random.default_rng(3)
+    if record.gate:
+        return _check_gated(record, form, backend, dtype, accuracy, rng)
     if form == "jacobian":
         return _check_jacobian(record, backend, dtype, accuracy, rng)
     x = sample(dtype, count)
@@ -153,15 +156,38 @@ def check_composed(
     return finding("composed", record, form, backend, dtype, accuracy, errors, bound, x)
 
 
+def _check_gated(
+    record: Activation, form: str, backend: str, dtype: type, accuracy: str, rng: np.random.Generator
+) -> Finding:
+    """The products of a pair are those of its gate by itself: to the bit, or rounded once."""
+    b = sample(dtype, 500)
+    a, g = rng.standard_normal((2, b.size)).astype(dtype)
+    got = evaluate(record, form, backend, accuracy, np.concatenate([a, b]), g)
+    exactly = accuracy == "fast" and find(backend)[0].name != "python"
+    inside = dtype if exactly else np.float64
+    a, g, given = a.astype(inside), g.astype(inside), b.astype(inside)
+    gate = lookup(record.gate)
+    f, slope = (evaluate(gate, one, backend, accuracy, given, given) for one in ("value", "derivative"))
+    with np.errstate(all="ignore"):
+        expected = a * f if form == "value" else np.concatenate([g * f, g * a * slope])
+        errors = bits_differ(got, expected).astype(float) if exactly else ulp_errors(got, expected, dtype)
+    return finding(
+        "composed", record, form, backend, dtype, accuracy, errors, 0.0 if exactly else 0.51, np.resize(b, got.size)
+    )
+
+
 def _check_jacobian(record: Activation, backend: str, dtype: type, accuracy: str, rng: np.random.Generator) -> Finding:
-    """Off the diagonal in ulp(y_i y_j), on it in ulp(y_i), since 1 - y_i cancels."""
-    x = rng.standard_normal((5, 23)).astype(dtype)
-    y = evaluate(record, "value", backend, accuracy, x, x).astype(np.float64)
-    expected = np.einsum("ri,ij->rij", y, np.eye(23)) - y[:, :, None] * y[:, None, :]
-    scale = np.where(np.eye(23, dtype=bool), y[:, :, None], y[:, :, None] * y[:, None, :])
+    """Off the diagonal in ULP, on it in ulp of the entry's two terms, since 1 - y_i cancels."""
+    from kernels import oracle
+
+    x = rng.standard_normal((2, 23)).astype(dtype)
     got = evaluate(record, "jacobian", backend, accuracy, x, x)
-    errors = np.abs(got - expected) / ulp_of(scale, dtype)
-    return finding("composed", record, "jacobian", backend, dtype, accuracy, errors.reshape(-1), 2.0, errors)
+    exact = np.array([oracle.lookup(record, "jacobian")(list(map(float, row))) for row in x], float)
+    apart = np.abs(exact) + np.eye(23) * np.abs(exact).sum(axis=-1, keepdims=True)
+    errors = np.abs(got - exact) / ulp_of(apart, dtype)
+    # A product of two values, rounded twice.
+    bound = 2 * bound_of(record.ulp["value"], backend, dtype, accuracy) + 1
+    return finding("composed", record, "jacobian", backend, dtype, accuracy, errors.reshape(-1), bound, errors)
 
 
 # ---------------------------------------------------------------- rows
@@ -172,34 +198,62 @@ def check_rows(record: Activation, form: str, backend: str, dtype: type, accurac
     rng = np.random.default_rng(2)
     worst_error, worst = 0.0, "-"
     for n in (1, 2, 31, 32, 33, 67, 300):
-        for spread in (1.0, 10.0) if find(backend)[0].compiled else (1.0,):
-            x, g = (rng.standard_normal((1, n)) * spread).astype(dtype), rng.standard_normal((1, n)).astype(dtype)
+        for spread in spreads(record, backend):
+            x = (rng.standard_normal((1, 2 * n if record.gate else n)) * spread).astype(dtype)
+            g = rng.standard_normal((1, n)).astype(dtype)
             if form == "backward_from_output":
                 x = get(record.name, reference_backend())(x)
             got = evaluate(record, form, backend, accuracy, x, g)[0]
             error = max(row_errors(oracle, record, form, got, x[0], g[0], dtype))
             if error > worst_error:
                 worst_error, worst = float(error), f"a row of {n}, spread {spread}"
-    bounds = record.ulp["value" if form == "value" else "derivative_from_output"]
+    bounds = record.ulp[form if record.gate else "value" if form == "value" else "derivative_from_output"]
     bound = bound_of(bounds, backend, dtype, accuracy)
-    if form == "backward":
+    if form == "backward" and not record.gate:
         # The rounding of y itself comes first, then that of the gradient.
         bound = bound + bound_of(record.ulp["value"], backend, dtype, accuracy)
     return Finding("oracle", record.name, form, backend, np.dtype(dtype).name, accuracy, worst_error, bound, worst)
 
 
+def spreads(record: Activation, backend: str) -> tuple[float, ...]:
+    """Standard deviations of a row: a projection keeps more of narrow rows."""
+    if record.normaliser == "threshold":
+        return 0.05, 1.0
+    return (1.0, 10.0) if find(backend)[0].compiled else (1.0,)
+
+
 def row_errors(oracle, record: Activation, form: str, got: np.ndarray, x: np.ndarray, g: np.ndarray, dtype) -> list:
-    """Errors of one row in ULP; a gradient's in ulp(y (|g| + sum |g y|)), since g - sum(g y) cancels."""
+    """Errors of one row in ULP; a gradient's in that of what it is the difference of, since it may cancel."""
     x, g = list(map(float, x)), list(map(float, g))
+    value = oracle.lookup(record, "value")
+    if form == "value" and record.normaliser == "threshold":
+        exact = value(x)
+        unit = ulp_of(np.array([float(max(exact))]), dtype)[0]
+        return [abs(float(float(a) - b)) / unit for a, b in zip(got, exact, strict=True)]
     if form == "value":
-        exact = oracle.softmax(x)
-        return [oracle.ulp_error(a, b, dtype) for a, b in zip(got, exact, strict=True)]
-    y = [float(v) for v in (x if form == "backward_from_output" else oracle.softmax(x))]
+        return [oracle.ulp_error(a, b, dtype) for a, b in zip(got, value(x), strict=True)]
+    if record.gate:
+        inputs = (g, x) if form == "backward" else (x,)
+        exact = oracle.lookup(record, form)(*inputs)
+        scale = gate_scale(record, tuple(np.array([a]) for a in inputs), np.array([exact], float), dtype)[0]
+        return [abs(float(a - b)) / s for a, b, s in zip(map(float, got), exact, ulp_of(scale, dtype), strict=True)]
+    y = x if form == "backward_from_output" else list(map(float, value(x)))
     name = "derivative_from_output" if form == "backward_from_output" else "backward"
     exact = oracle.lookup(record, name)(g, x)
-    total = sum(abs(a * b) for a, b in zip(g, y, strict=True))
-    scale = ulp_of(np.array([b * (abs(a) + total) for a, b in zip(g, y, strict=True)]), dtype)
+    scale = ulp_of(np.array(oracle.lookup(record, "gradient_scale")(g, y)), dtype)
     return [abs(float(a - b)) / s for a, b, s in zip(map(float, got), exact, scale, strict=True)]
+
+
+def gate_scale(record: Activation, inputs: tuple, exact: np.ndarray, dtype: type) -> np.ndarray:
+    """The magnitude of a pair's result; of its other factors where the gate is subnormal or has a root."""
+    x = inputs[-1]
+    half = x.shape[-1] // 2
+    others, roots = np.abs(x[..., :half]), np.zeros(exact.shape, bool)
+    if len(inputs) == 2:
+        g = np.abs(inputs[0])
+        others = np.concatenate([g, g * others], axis=-1)
+        roots[..., half:] = near_roots(x[..., half:], lookup(record.gate).derivative_roots)
+    return np.where(roots, others, np.maximum(np.abs(exact), others * float(np.finfo(dtype).tiny)))
 
 
 # ---------------------------------------------------------------- everything
@@ -228,7 +282,7 @@ def _cases_of(record: Activation, form: str, backend: str) -> Iterator[Callable]
         for dtype in DTYPES:
             if compiled:
                 yield functools.partial(check_bits, record, form, backend, dtype, accuracy)
-            if form in ("backward", "value_and_derivative", "jacobian") and (record.elementwise or form == "jacobian"):
+            if is_composed(record, form):
                 yield functools.partial(check_composed, record, form, backend, dtype, accuracy)
             if not record.elementwise:
                 if form != "jacobian":
@@ -239,6 +293,13 @@ def _cases_of(record: Activation, form: str, backend: str) -> Iterator[Callable]
             yield functools.partial(check_special, record, form, backend, dtype, accuracy)
         if record.elementwise and form in ("value", "derivative", "backward_from_output") and dense_pays(backend):
             yield functools.partial(check_dense, record, form, backend, accuracy)
+
+
+def is_composed(record: Activation, form: str) -> bool:
+    """Whether a form is made of others; a row's gradient is held to the oracle."""
+    if record.kind == "row":
+        return form == "jacobian"
+    return bool(record.gate) or form in ("backward", "value_and_derivative")
 
 
 def dense_pays(backend: str) -> bool:

@@ -15,7 +15,7 @@ from kernels.activations import Activation
 from kernels.backends import peers
 
 FORMS = ("value", "derivative", "backward", "value_and_derivative")
-LACKED = ("threshold", "rrelu", "relu_squared", "hardshrink", "softshrink")
+LACKED = ("threshold", "rrelu", "relu_squared", "hardshrink", "softshrink", "sparsemax")
 
 reason = functools.partial(peers.missing, "JAX", "jax", "jax")
 variants = peers.variants
@@ -113,4 +113,15 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "tanhshrink": lambda x: x - jnp.tanh(x),
         "softcap": lambda x: parameter * jnp.tanh(x / parameter),
         "softmax": nn.softmax,
+        "softmin": lambda x: nn.softmax(-x),
+        "log_softmax": nn.log_softmax,
+        "glu": nn.glu,
+        "reglu": functools.partial(_pair, nn.relu),
+        "geglu": functools.partial(_pair, functools.partial(nn.gelu, approximate=False)),
+        "swiglu": functools.partial(_pair, nn.silu),
     }[name]
+
+
+def _pair(gate: Callable, x: Any) -> Any:
+    a, b = library().numpy.split(x, 2, axis=-1)
+    return a * gate(b)

@@ -19,7 +19,7 @@ from kernels.backends.peers import jax_cpu, pytorch, tensorflow_cpu
 
 BENEATH = {"torch": pytorch, "jax": jax_cpu, "tensorflow": tensorflow_cpu}
 
-LACKED = ("rrelu", "relu_squared")
+LACKED = ("rrelu", "relu_squared", "reglu", "geglu", "swiglu")
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -53,6 +53,8 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"Keras has no {record.name}"
     if record.name == "identity":
         return "Keras has no identity that computes: activations.linear gives its input back"
+    if record.name == "sparsemax":
+        return "Keras has no sparsemax that is one: of [2.1, 2, 0] it makes [0, 0, 0], for it adds sums of sums"
     if form != "value":
         return f"Keras has no {form}: gradients are those of the library that computes for it"
     if dtype is np.float64 and configured() == "jax":
@@ -134,4 +136,7 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "tanhshrink": activations.tanh_shrink,
         "softcap": lambda x: parameter * ops.tanh(x / parameter),
         "softmax": activations.softmax,
+        "softmin": lambda x: activations.softmax(-x),
+        "log_softmax": activations.log_softmax,
+        "glu": activations.glu,
     }[name]

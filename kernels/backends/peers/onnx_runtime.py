@@ -22,7 +22,19 @@ FLOAT32_ONLY = (
     "hardshrink", "softshrink", "hardsigmoid", "hardswish", "softsign",
 )  # fmt: skip
 
-LACKED = ("threshold", "rrelu", "relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
+LACKED = (
+    "threshold",
+    "rrelu",
+    "relu_squared",
+    "squareplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "glu",
+    "reglu",
+    "geglu",
+    "swiglu",
+    "sparsemax",
+)
 
 variants = peers.variants
 bind = functools.partial(peers.bind, __name__)
@@ -154,4 +166,6 @@ def _nodes(name: str, parameter: float = 1.0, second: float = 0.0) -> list:
             product(["u", "p"], ["y"]),
         ],
         "softmax": [node("Softmax", axis=-1)],
+        "softmin": [helper.make_node("Neg", ["x"], ["t"]), helper.make_node("Softmax", ["t"], ["y"], axis=-1)],
+        "log_softmax": [node("LogSoftmax", axis=-1)],
     }[name]

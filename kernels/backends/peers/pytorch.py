@@ -17,8 +17,8 @@ FORMS = ("value", "backward", "backward_from_output")
 #: Their operators start from the input.
 FROM_INPUT = ("softplus",)
 #: Operators without ``out``, and one that is three of them.
-WITHOUT_OUT = ("selu", "prelu", "softsign")
-LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid")
+WITHOUT_OUT = ("selu", "prelu", "softsign", "reglu", "geglu", "swiglu")
+LACKED = ("relu_squared", "squareplus", "sparse_plus", "sparse_sigmoid", "sparsemax")
 QUICK_GELU = 1.702
 #: The default of ``functional.softplus``.
 SOFTPLUS_THRESHOLD = 20
@@ -35,6 +35,8 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"PyTorch has no {record.name}"
     if record.name == "identity":
         return "PyTorch has no identity that computes: nn.Identity gives its input back"
+    if record.gate and record.name != "glu" and form == "backward":
+        return f"PyTorch has no backward of {record.name}: its autograd takes the halves' gradients one by one"
     if form in FORMS and not (form == "backward_from_output" and record.name in FROM_INPUT):
         return None
     return f"PyTorch has no {form} of its own: its autograd gives the product with a gradient, which is backward"
@@ -108,7 +110,23 @@ def _value(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) 
         "tanhshrink": functional.tanhshrink,
         "softcap": lambda x: parameter * torch.tanh(x / parameter),
         "softmax": functools.partial(torch.softmax, dim=-1),
+        "softmin": functools.partial(functional.softmin, dim=-1),
+        "log_softmax": functools.partial(torch.log_softmax, dim=-1),
+        "glu": functional.glu,
+        "reglu": _pair(functional.relu),
+        "geglu": _pair(functional.gelu),
+        "swiglu": _pair(functional.silu),
     }[name]
+
+
+def _pair(gate: Callable) -> Callable:
+    """The halves' product, as PyTorch's user writes it."""
+
+    def pair(x):
+        a, b = x.chunk(2, -1)
+        return a * gate(b)
+
+    return pair
 
 
 def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 0.0) -> Callable:
@@ -146,6 +164,9 @@ def _value_into(name: str, dtype: type, parameter: float = 1.0, second: float = 
         "tanhshrink": lambda x, out: torch.sub(x, torch.tanh(x), out=out),
         "softcap": lambda x, out: torch.mul(torch.tanh(x / parameter), parameter, out=out),
         "softmax": functools.partial(torch.softmax, dim=-1),
+        "softmin": lambda x, out: torch.softmax(-x, -1, out=out),
+        "log_softmax": functools.partial(torch.log_softmax, dim=-1),
+        "glu": lambda x, out: aten.glu.out(x, -1, out=out),
     }[name]
 
 
@@ -153,7 +174,7 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
     import torch
 
     aten = torch.ops.aten
-    from_output = {n: _backward_from_output(n, dtype) for n in ("sigmoid", "tanh", "softmax")}
+    from_output = {n: _backward_from_output(n, dtype) for n in ("sigmoid", "tanh", "softmax", "log_softmax")}
     softmax = functools.partial(torch.softmax, dim=-1)
     leaky = aten.leaky_relu_backward.default
     elu = aten.elu_backward.default
@@ -188,6 +209,9 @@ def _backward(name: str, dtype: type, parameter: float = 1.0, second: float = 0.
         "tanhshrink": lambda g, x: g * torch.square(torch.tanh(x)),
         "softcap": lambda g, x: from_output["tanh"](g, torch.tanh(x / parameter)),
         "softmax": lambda g, x: from_output["softmax"](g, softmax(x)),
+        "softmin": lambda g, x: -from_output["softmax"](g, softmax(-x)),
+        "log_softmax": lambda g, x: from_output["log_softmax"](g, torch.log_softmax(x, -1)),
+        "glu": lambda g, x: aten.glu_backward.default(g, x, -1),
     }[name]
 
 
@@ -216,6 +240,8 @@ def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Cal
         "exponential": lambda g, y: g * y,
         "celu": lambda g, y: elu(g, parameter, 1, 1 / parameter, True, y),
         "softmax": lambda g, y: aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
+        "softmin": lambda g, y: -aten._softmax_backward_data.default(g, y, -1, _dtype(dtype)),
+        "log_softmax": lambda g, y: aten._log_softmax_backward_data.default(g, y, -1, _dtype(dtype)),
     }[name]
 
 

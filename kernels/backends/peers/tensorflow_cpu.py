@@ -21,6 +21,7 @@ FROM_OUTPUT = ("relu", "leaky_relu", "elu", "selu", "sigmoid", "tanh")
 LACKED = (
     "threshold", "rrelu", "relu_squared", "hardshrink", "softshrink",
     "hardsigmoid", "hardswish", "squareplus", "sparse_plus", "sparse_sigmoid",
+    "sparsemax", "glu", "reglu", "geglu", "swiglu",
 )  # fmt: skip
 
 reason = functools.partial(peers.missing, "TensorFlow", "tensorflow", "tensorflow")
@@ -111,6 +112,8 @@ def _value(name: str, parameter: float = 1.0, second: float = 0.0) -> Callable:
         "tanhshrink": lambda x: x - tf.tanh(x),
         "softcap": lambda x: parameter * tf.tanh(x / parameter),
         "softmax": nn.softmax,
+        "softmin": lambda x: nn.softmax(-x),
+        "log_softmax": nn.log_softmax,
     }[name]
 
 
