@@ -150,7 +150,9 @@ def test_a_curve_is_the_function(record):
     for segment in drawn.segments:
         steps = np.diff(segment.x) * (segment.derivative[1:] + segment.derivative[:-1]) / 2
         risen = segment.value[0] + np.concatenate([[0], np.cumsum(steps)])
-        np.testing.assert_allclose(segment.value, risen, atol=4e-3 * max(1, np.abs(segment.value).max()))
+        # A corner of a row function lies within a step.
+        slack = 0 if record.elementwise else np.diff(segment.x).max()
+        np.testing.assert_allclose(segment.value, risen, atol=slack + 4e-3 * max(1, np.abs(segment.value).max()))
 
 
 @each_record
