@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive docs ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,8 @@ report-quick: $(VENV)/installed-numba,report,verify ## the same in under 1 minut
 report-full: $(VENV)/installed-numba,report,verify ## every axis; says beforehand how long it takes
 	$(BIN)/python -m kernels.report --full
 
-test: $(VENV)/installed-dev ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev ## run the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --benchmark-disable
 
 lint: $(VENV)/installed-dev ## check style and format
 	$(BIN)/ruff check .
@@ -55,6 +55,9 @@ exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs, 10^8 of float64; s
 
 report-peers: $(VENV)/installed-numba,report,verify,peers ## race kernels.fastest against other libraries
 	$(BIN)/python -m kernels.report --peers all
+
+docs: $(VENV)/installed-report ## write a page for every function, reports/docs/index.html
+	$(BIN)/python -m kernels.report.docs
 
 tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
 	$(BIN)/python -m kernels.tune

@@ -80,12 +80,16 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
         "TAIL": table["tail"],
+        "EXP_TWICE": table["exp_twice"],
+        "TANH": table["tanh"],
+        "TANH_FAR": coefficients.TANH_FAR,
         "TAIL_SCALE": table["tail_scale"],
         "TAIL_MIDDLE": table["tail_middle"],
         "TAIL_END": table["tail_end"],
         "LOG2E": table["log2e"],
         "LN2_HIGH": table["ln2_high"],
         "LN2_LOW": table["ln2_low"],
+        "LN2": table["ln2"],
         # Adding it to |v| < 2^21 (2^50) rounds v to an integer, biased as exponents are, in the significand's low bits.
         "SHIFT": shift,
         "SHIFT_UP": shift + scale,
@@ -101,7 +105,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "BASE_FROM": 4096.0 if double else 256.0,
         # Compensated sums of a row's terms start here, above every term; in float64 so far that their tree is exact.
         "SUM_START": 2.0**532 if double else 2.0**65,
-        # Added to a parameter to keep a division by it finite.
+        # Added to a parameter to keep a division by it finite; nothing beside a square that counts.
         "SMALL": 2.0 ** (-1000 if double else -120),
         # Numbers beyond it are scaled lest their squares overflow.
         "SQUARE_FROM": 2.0**500 if double else 2.0**60,

@@ -4,12 +4,15 @@
 - log(1 + f) = 2 atanh(s) = 2 s + s z p(z) with z = s^2 and s = f / (2 + f), for 1 + f from 1/sqrt(2) to sqrt(2);
 - a erfc(a / sqrt(2)) / 2 = e^(-a^2/2) w (1/2 + t(w - middle)) with w = a / (a + scale), for a from 0 to an end where
   that is 0: w takes a half-line to an interval on which one polynomial is enough;
-- a - tanh(a) = a^3 h(a^2) for a from 0 to 1.
+- a - tanh(a) = a^3 (1/3 + z h(z)) with z = a^2, for a from 0 to 1;
+- e^2r = 1 + r (2 + r u(r)) on |r| <= ln(2)/4, shorter than q in float32: of tanh's 1 - 2 / (1 + e^2a) little is e^2a's;
+- tanh(a) = a + a z / d(z) with z = a^2, up to z = TANH_FAR. d is nearly a line, for its nearest pole is at -20.2 (where
+  tan(y) = y, z = -y^2), and that of tanh(a) / a at -2.5.
 
-The coefficients of q, p, t and h are rounded to the target format, one at a time, lowest first, and those that remain
-are fitted anew each time, so that they absorb the rounding of those before. Each fit is a weighted least-squares fit on
-Chebyshev nodes in 200-bit arithmetic, which comes within a few per cent of the minimax error. The weight makes it the
-error relative to e^r, to 2 s, to 1/2 + t or to h.
+The coefficients of q, p, t, h, u and d are rounded to the target format, one at a time, lowest first, and those that
+remain are fitted anew each time, so that they absorb the rounding of those before. Each fit is a weighted least-squares
+fit on Chebyshev nodes in 200-bit arithmetic, which comes within a few per cent of the minimax error. The weight makes
+it the error relative to e^r, to 2 s, to 1/2 + t, to 1/3 + z h, to e^2r or to tanh(a).
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ NODES = 120
 #: The tail again, as a Chebyshev series on the whole half-line: an independent approximation, for the NumPy text.
 SERIES_SCALE, SERIES_TERMS = 4.0, 26
 
+#: tanh changes its formula here, where the rounding errors of 1 - 2 / (1 + e^2a) are small and d is still short.
+TANH_FAR = 0.5
+
 
 @dataclass(frozen=True)
 class Format:
-    """A format's type, the number of coefficients of q, p, t and h, bits of ln 2's high part, and where t is fitted."""
+    """A format's type, the numbers of coefficients (q, p, t, h, u, d), bits of ln 2's high part, where t is fitted."""
 
     dtype: type
-    counts: tuple[int, int, int, int]
+    counts: tuple[int, int, int, int, int, int]
     ln2_bits: int
     tail_scale: float
     tail_middle: float
@@ -40,9 +46,9 @@ class Format:
 
 
 FORMATS = {
-    "float32": Format(np.float32, (5, 3, 11, 8), 15, 2.3125, 0.0, 16.0),
-    "float64": Format(np.float64, (10, 7, 24, 16), 40, 3.0, 0.25, 40.0),
-    "wide": Format(np.float64, (6, 4, 13, 10), 53, 4.0, 0.25, 16.0),
+    "float32": Format(np.float32, (5, 3, 11, 7, 4, 3), 15, 2.3125, 0.0, 16.0),
+    "float64": Format(np.float64, (10, 7, 24, 15, 10, 7), 40, 3.0, 0.25, 40.0),
+    "wide": Format(np.float64, (6, 4, 13, 9, 6, 5), 53, 4.0, 0.25, 16.0),
 }
 
 
@@ -74,12 +80,36 @@ def tail_rest(w: mpmath.mpf, scale: float) -> mpmath.mpf:
     return (mpmath.erfc(a / mpmath.sqrt(2)) * mpmath.exp(a**2 / 2) * (a + scale) - 1) / 2
 
 
-def shrink_quotient(z: mpmath.mpf) -> mpmath.mpf:
-    """(a - tanh(a)) / a^3 at a = sqrt(z), z <= 1, from the continued fraction of tanh: nothing cancels."""
+def shrink_tail(z: mpmath.mpf) -> mpmath.mpf:
+    """t of tanh(a) = a / (1 + z / (3 + z t)), its continued fraction at z = a^2 <= 1: nothing cancels."""
     tail = mpmath.mpf(0)
-    for odd in range(99, 3, -2):
+    for odd in range(99, 5, -2):
         tail = z / (odd + tail)
-    return 1 / (3 + tail + z)
+    return 1 / (5 + tail)
+
+
+def shrink_quotient(z: mpmath.mpf) -> mpmath.mpf:
+    """(a - tanh(a)) / a^3 at a = sqrt(z)."""
+    return 1 / (3 + z * (1 + shrink_tail(z)))
+
+
+def shrink_rest(z: mpmath.mpf) -> mpmath.mpf:
+    """(shrink_quotient - 1/3) / z."""
+    return -shrink_quotient(z) * (1 + shrink_tail(z)) / 3
+
+
+def tanh_divisor(z: mpmath.mpf) -> mpmath.mpf:
+    """z / (tanh(a) / a - 1) at a = sqrt(z)."""
+    if z == 0:
+        return mpmath.mpf(-3)
+    a = mpmath.sqrt(z)
+    return z / (mpmath.tanh(a) / a - 1)
+
+
+def tanh_weight(z: mpmath.mpf) -> mpmath.mpf:
+    """The relative error of tanh(a) by an error of d(z)."""
+    d = tanh_divisor(z)
+    return z / (d * (d + z))
 
 
 def targets(form: Format) -> dict[str, Target]:
@@ -92,7 +122,9 @@ def targets(form: Format) -> dict[str, Target]:
         "exp": Target(exp_quotient, lambda r: r**2 / mpmath.exp(r), -half, half),
         "log1p": Target(log1p_quotient, lambda z: z / 2, mpmath.mpf(0), largest),
         "tail": Target(tail, lambda v: 1 / (tail(v) + 0.5), -middle, end / (end + scale) - middle),
-        "shrink": Target(shrink_quotient, lambda z: 1 / shrink_quotient(z), mpmath.mpf(0), mpmath.mpf(1)),
+        "shrink": Target(shrink_rest, lambda z: z / shrink_quotient(z), mpmath.mpf(0), mpmath.mpf(1)),
+        "exp_twice": Target(lambda r: 4 * exp_quotient(2 * r), lambda r: r**2 / mpmath.exp(2 * r), -half / 2, half / 2),
+        "tanh": Target(tanh_divisor, tanh_weight, mpmath.mpf(0), mpmath.mpf(TANH_FAR)),
     }
 
 
@@ -160,6 +192,7 @@ def main() -> None:
         high, low = split_ln2(dtype, form.ln2_bits)
         print(f"{name.upper()} = {{")
         print(f'    "log2e": {rounded(1 / mpmath.log(2), dtype)!r},')
+        print(f'    "ln2": {rounded(mpmath.log(2), dtype)!r},')
         print(f'    "ln2_high": {high!r},')
         print(f'    "ln2_low": {low!r},')
         print(f'    "tail_scale": {form.tail_scale!r},')
@@ -174,6 +207,7 @@ def main() -> None:
                 print(f"        {c!r},")
             print("    ),")
         print("}\n")
+    print(f"TANH_FAR = {TANH_FAR!r}\n")
     print(f"SERIES_SCALE = {SERIES_SCALE!r}")
     print("SERIES = (", *(f"    {c!r}," for c in series(SERIES_TERMS)), ")", sep="\n")
 

@@ -21,14 +21,14 @@ def ulp_of(reference: np.ndarray, dtype: type) -> np.ndarray:
 
 
 def ulp_errors(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:
-    """Errors in ULP; NaN is right only for NaN, infinity only where the reference rounds to it."""
+    """Errors in ULP; NaN is right only for NaN; an infinity that should not be one counts as the next power of two."""
     with np.errstate(invalid="ignore", over="ignore"):
         errors = got.astype(reference.dtype) - reference
         np.abs(errors, out=errors)
         errors /= ulp_of(_towards_zero(reference), dtype)
     odd = np.flatnonzero(~np.isfinite(errors))
     if odd.size:
-        errors[odd] = np.where(_agree(got[odd], reference[odd], dtype), 0.0, np.inf)
+        errors[odd] = np.where(_agree(got[odd], reference[odd], dtype), 0.0, _overflow(got[odd], reference[odd], dtype))
     return errors
 
 
@@ -46,6 +46,15 @@ def near_roots(x: np.ndarray, roots: tuple[float, ...]) -> np.ndarray:
     """Where x is so near to a root of the derivative that a relative error says nothing."""
     with np.errstate(invalid="ignore"):
         return np.any([np.abs(x - root) < ROOT_RADIUS for root in roots] or [np.zeros(x.shape, bool)], axis=0)
+
+
+def _overflow(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:
+    """Errors of results that are infinite where a number should be, else infinity."""
+    largest, size = reference.dtype.type(np.finfo(dtype).max), np.abs(reference)
+    with np.errstate(invalid="ignore"):
+        units = (largest - size) / ulp_of(_towards_zero(reference), dtype)
+        next_power = ulp_of(np.float64(largest), dtype) / ulp_of(_towards_zero(reference), dtype)
+    return np.where(np.isinf(got) & (size <= largest) & ((got > 0) == (reference > 0)), units + next_power, np.inf)
 
 
 def _agree(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:

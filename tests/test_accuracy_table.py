@@ -105,13 +105,16 @@ def test_the_most_inputs_count_then_the_latest():
 def test_rows_are_published_beside_older_ones(tmp_path):
     run, folder = tmp_path / "run.jsonl", tmp_path / "sample"
     folder.mkdir()
-    outcomes.append(run, [made(2.4), made(1.0, activation="tanh")])
+    outcomes.append(run, [made(2.4) | {"bound": 99.0}, made(1.0, activation="tanh")])
     assert "2 rows, 2 of them" in outcomes.publish(run, folder)[0]
     run.unlink()
     outcomes.append(run, [made(2.3), made(7.0, activation="elu") | {"commit": "abc+"}])
+    assert accuracy.read(folder / accuracy.FILE)[0]["bound"] < 99
     lines = outcomes.publish(run, folder)
     assert "1 rows of code that was not committed were left out" in lines
-    assert [row["error"] for row in accuracy.read(folder / accuracy.FILE)] == [2.3, 1.0]
+    published = accuracy.read(folder / accuracy.FILE)
+    assert [row["error"] for row in published] == [2.3, 1.0]
+    assert [row["bound"] for row in published] == [outcomes.bound("ulp", outcomes.entry_of(row)) for row in published]
     assert "| sigmoid | 2.30 |" in (folder / "accuracy.md").read_text()
 
 

@@ -132,7 +132,9 @@ def test_a_wrong_result_is_found():
         assert error[1] >= (0 if result == 0 else 1), at
     assert ulp_errors(np.float32([np.inf]), np.array([3.5e38]), np.float32)[0] == 0
     assert ulp_errors(np.float32([-np.inf]), np.array([3.5e38]), np.float32)[0] == np.inf
-    assert ulp_errors(np.float32([np.inf]), np.array([3.0e38]), np.float32)[0] == np.inf
+    assert ulp_errors(np.float32([np.inf]), np.array([3.0e38]), np.float32)[0] > 1e6
+    largest = np.finfo(np.float32).max.astype(np.float64)
+    assert ulp_errors(np.float32([np.inf]), np.array([largest]), np.float32)[0] == 1
     assert ulp_errors(np.float32([np.nan]), np.array([np.nan]), np.float32)[0] == 0
     assert ulp_errors(np.float32([0]), np.array([np.nan]), np.float32)[0] == np.inf
 
@@ -164,6 +166,8 @@ def test_a_sample_of_float32_is_within_the_bounds(group):
 @pytest.mark.parametrize("group", named(formulas("float64")))
 def test_a_sample_of_float64_is_within_the_bounds(group):
     sample = strata.Sample(group, 4 * BLOCK)
+    if sample.is_slow:
+        sample = dataclasses.replace(sample, wanted=16 * strata.SLOW_BLOCK)
     for one, worst in zip(group, run(sample), strict=True):
         assert 0 <= worst.error <= outcomes.bound("ulp", one), (one, worst)
 

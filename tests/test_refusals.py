@@ -226,10 +226,11 @@ PARAMETRISED = [record for record in RECORDS if record.parameters]
 @pytest.mark.parametrize("bad", BAD_PARAMETERS)
 def test_bad_parameter(record, form, backend, bad):
     value, error, words = BAD_PARAMETERS[bad]
-    parameter = record.parameters[0].name
+    parameter, *others = (p.name for p in record.parameters)
     function = kernels.get(record.name, backend)
     function, plain = (function, [np.ones((3, 4))]) if form == "value" else (function.backward, [np.ones((3, 4))] * 2)
-    for call in (lambda: function(*plain, value), lambda: function(*plain, **{parameter: value})):
+    others = dict.fromkeys(others, 0.5)
+    for call in (lambda: function(*plain, value, **others), lambda: function(*plain, **{parameter: value}, **others)):
         with pytest.raises(error, match=parameter) as caught:
             call()
         caught.match(words)

@@ -96,6 +96,15 @@ def down_plus(p, m):
     return fma(p, m, DOWN) + p
 
 
+def quotient(numerator, divisor, low):
+    """numerator / (divisor + low), in float64 rounded nearly once; float32 does without low, the part that was lost."""
+    if DOUBLE:
+        reciprocal = real(1) / divisor
+        ratio = numerator * reciprocal
+        return fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
+    return numerator / divisor
+
+
 def log1p_quotient(z):
     """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
     if DOUBLE:
@@ -186,23 +195,22 @@ def tail_rest(v, first):
     return fma(q, v, first)
 
 
-def shrink_quotient(z):
-    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+def shrink_rest(z):
+    """((a - tanh(a)) / a^3 - 1/3) / a^2 at z = a^2 <= 1."""
     if DOUBLE:
-        q = fma(SHRINK[15], z, SHRINK[14])
-        q = fma(q, z, SHRINK[13])
+        q = fma(SHRINK[14], z, SHRINK[13])
         q = fma(q, z, SHRINK[12])
         q = fma(q, z, SHRINK[11])
         q = fma(q, z, SHRINK[10])
         q = fma(q, z, SHRINK[9])
         q = fma(q, z, SHRINK[8])
         q = fma(q, z, SHRINK[7])
+        q = fma(q, z, SHRINK[6])
     elif WIDE:
-        q = fma(SHRINK[9], z, SHRINK[8])
-        q = fma(q, z, SHRINK[7])
+        q = fma(SHRINK[8], z, SHRINK[7])
+        q = fma(q, z, SHRINK[6])
     else:
-        q = SHRINK[7]
-    q = fma(q, z, SHRINK[6])
+        q = SHRINK[6]
     q = fma(q, z, SHRINK[5])
     q = fma(q, z, SHRINK[4])
     q = fma(q, z, SHRINK[3])
@@ -524,14 +532,62 @@ def sigmoid_derivative_from_output(y):
     return fma(-y, y, y)
 
 
+def exp_of_twice(r):
+    """e^2r on |r| <= ln(2)/4."""
+    if DOUBLE:
+        q = fma(EXP_TWICE[9], r, EXP_TWICE[8])
+        q = fma(q, r, EXP_TWICE[7])
+        q = fma(q, r, EXP_TWICE[6])
+        q = fma(q, r, EXP_TWICE[5])
+        q = fma(q, r, EXP_TWICE[4])
+        q = fma(q, r, EXP_TWICE[3])
+    elif WIDE:
+        q = fma(EXP_TWICE[5], r, EXP_TWICE[4])
+        q = fma(q, r, EXP_TWICE[3])
+    else:
+        q = EXP_TWICE[3]
+    q = fma(q, r, EXP_TWICE[2])
+    q = fma(q, r, EXP_TWICE[1])
+    q = fma(q, r, EXP_TWICE[0])
+    return fma(fma(q, r, real(2)), r, real(1))
+
+
+def tanh_divisor(z):
+    """a^3 / (tanh(a) - a) at z = a^2 < TANH_FAR."""
+    if DOUBLE:
+        d = fma(TANH[6], z, TANH[5])
+        d = fma(d, z, TANH[4])
+        d = fma(d, z, TANH[3])
+        d = fma(d, z, TANH[2])
+    elif WIDE:
+        d = fma(TANH[4], z, TANH[3])
+        d = fma(d, z, TANH[2])
+    else:
+        d = TANH[2]
+    d = fma(d, z, TANH[1])
+    return fma(d, z, TANH[0])
+
+
+def tanh_joined(near_value, far_value, square, total):
+    """near_value (1 + square / divisor) where the square is small, else far_value (1 - 2 / total)."""
+    near = square < TANH_FAR
+    whole = near_value if near else far_value
+    numerator = square if near else real(-2)
+    divisor = tanh_divisor(square) if near else total
+    return fma(whole, numerator / divisor, whole)
+
+
 def tanh(x):
-    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
-    a = abs(x)
-    t = real(-2) * (TANH_ONE if a > TANH_ONE else a)
-    z = fma(t, LOG2E, SHIFT)
-    p = power_of_two(z)
-    m = expm1_reduced(t, z - SHIFT)
-    return copy_sign(fma(-p, m, real(1) - p) / fma(p, m, real(1) + p), x)
+    """x + x x^2 / divisor where x^2 is small, else 1 - 2 / (1 + e^2|x|): the quotient is small, and so its error."""
+    size = abs(x)
+    a = TANH_ONE if size > TANH_ONE else size
+    z = fma(a, real(2) * LOG2E, SHIFT)
+    # n ln 2 needs no low part: the larger n is, the less the quotient counts.
+    r = fma(z - SHIFT, real(-0.5) * LN2, a)
+    total = fma(power_of_two(z), exp_of_twice(r), real(1))
+    # With SMALL the quotient is positive at 0, and tanh(-0.0) is -0.0.
+    square = fma(x, x, -SMALL)
+    return tanh_joined(x, copy_sign(real(1), x), square, total)
 
 
 def tanh_derivative(x):
@@ -628,12 +684,20 @@ def logsigmoid_derivative(x):
 
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+def tail_ratio(a):
+    """a / (a + TAIL_SCALE)."""
+    total = a + TAIL_SCALE
+    large = a > TAIL_SCALE
+    larger = a if large else TAIL_SCALE
+    return quotient(a, total, (TAIL_SCALE if large else a) - (total - larger))
+
+
 def gelu(x):
     """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
     a = abs(x)
     a = TAIL_END if a > TAIL_END else a
     half = real(-0.5) * a
-    w = a / (a + TAIL_SCALE)
+    w = tail_ratio(a)
     far = w > TAIL_FAR
     first = real(0.5) if far else TAIL_NEAR
     rest = tail_rest(w - TAIL_MIDDLE, TAIL[0] if far else TAIL[0] - (TAIL_NEAR - real(0.5)))
@@ -765,15 +829,20 @@ def quick_gelu_derivative(x):
 # ---------------------------------------------------------------- mish
 # n / (n + 2) is k / (k + 1), k = e + e^2/2 = p (1 + j), p the power of two of e.
 def mish(x):
+    """x k / (1 + k), and x - x / (1 + k) for x > 0."""
+    rises = x > real(0)
     y = EXP_FLOOR if x < EXP_FLOOR else x
     y = MISH_OPEN if y > MISH_OPEN else y
     z = fma(y, LOG2E, SHIFT_UP)
-    scaled = power_of_two(z)
+    scaled = y * power_of_two(z)
     m = expm1_reduced(y, z - SHIFT_UP)
-    p = scaled * DOWN
-    j = fma(real(0.5) * p * (real(1) + m), real(1) + m, m)
-    gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + real(1))) * DOWN
-    return x if x > MISH_OPEN else gated_
+    p = power_of_two(z) * DOWN
+    one_more = p + real(1)
+    j = fma(m, fma(real(0.5) * p, m, one_more), real(0.5) * p)
+    numerator = -y * UP if rises else fma(scaled, j, scaled)
+    divisor = fma(p, j, one_more)
+    ratio = quotient(numerator, divisor, fma(p, j, one_more - divisor))
+    return fma(ratio, DOWN, x if rises else real(-0.0))
 
 
 def mish_derivative(x):
@@ -859,10 +928,14 @@ def tanhshrink(x):
     a = abs(x)
     square = a * a
     cube = x * square
-    quotient = shrink_quotient(square)
-    near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    low = fma(x, fma(a, a, -square), fma(x, square, -cube))
+    rest = fma(shrink_rest(square), square, real(2) * SIXTH_LOW)
+    near = fma(cube, real(2) * SIXTH, fma(cube, rest, low * (real(2) * SIXTH)))
     e = exp_nonpositive(real(-2) * a)
-    far = (a - real(1)) + (e + e) / (real(1) + e)
+    total = real(1) + e
+    ratio = (e + e) / total
+    # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
+    far = fma(ratio, (total - real(1)) - e, a - real(1)) + ratio
     return copy_sign(far if a > real(1) else near, x)
 
 
@@ -870,7 +943,7 @@ def tanhshrink_derivative(x):
     """tanh(x)^2, from a - tanh(a) up to 1."""
     a = abs(x)
     square = a * a
-    shrunk = a * square * shrink_quotient(square)
+    shrunk = a * square * fma(shrink_rest(square), square, real(2) * SIXTH)
     t = a - shrunk
     near = fma(t, t, real(2) * t * ((a - t) - shrunk))
     e = exp_nonpositive(real(-2) * a)
@@ -885,15 +958,14 @@ def softcap(x, cap):
     limit = finite_product(size, TANH_ONE)
     a = abs(x)
     a = limit if a > limit else a
-    steep = real(-2) / size
-    high = a * steep
-    low = low_of_product(a, steep, real(-2) * low_of_reciprocal(size, real(-0.5) * steep), high)
-    z = fma(high, LOG2E, SHIFT)
-    p = power_of_two(z)
-    m = expm1_of_parts(high, low, z - SHIFT)
-    capped = (size * fma(-p, m, real(1) - p)) / fma(p, m, real(1) + p)
-    # tanh(t) is t up to there, and need not be scaled where x is subnormal.
-    return x if abs(x) <= LOG1P_LINEAR * size else copy_sign(capped, x)
+    reciprocal = real(1) / size
+    t = a * reciprocal
+    low = low_of_product(a, reciprocal, low_of_reciprocal(size, reciprocal), t)
+    z = fma(t, real(2) * LOG2E, SHIFT)
+    r = fma(z - SHIFT, real(-0.5) * LN2, t) + low
+    total = fma(power_of_two(z), exp_of_twice(r), real(1))
+    square = fma(t, t, -SMALL)
+    return tanh_joined(x, copy_sign(size, x), square, total)
 
 
 def softcap_derivative(x, cap):

@@ -92,6 +92,17 @@ cdef inline real down_plus(real p, real m) noexcept nogil:
         return fma(p, m, DOWN(p)) + p
 
 
+cdef inline real quotient(real numerator, real divisor, real low) noexcept nogil:
+    """numerator / (divisor + low), in float64 rounded nearly once; float32 does without low, the part that was lost."""
+    cdef real reciprocal, ratio
+    if real is double:
+        reciprocal = <real>1 / divisor
+        ratio = numerator * reciprocal
+        return fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
+    else:
+        return numerator / divisor
+
+
 cdef inline real log1p_quotient(real z) noexcept nogil:
     """(log((1 + s) / (1 - s)) - 2 s) / s^3 at z = s^2, for |s| < 0.172."""
     cdef real p
@@ -185,24 +196,23 @@ cdef inline real tail_rest(real v, real first) noexcept nogil:
     return fma(q, v, first)
 
 
-cdef inline real shrink_quotient(real z) noexcept nogil:
-    """(a - tanh(a)) / a^3 at z = a^2 <= 1."""
+cdef inline real shrink_rest(real z) noexcept nogil:
+    """((a - tanh(a)) / a^3 - 1/3) / a^2 at z = a^2 <= 1."""
     cdef real q
     if real is double:
-        q = fma(SHRINK_15(z), z, SHRINK_14(z))
-        q = fma(q, z, SHRINK_13(z))
+        q = fma(SHRINK_14(z), z, SHRINK_13(z))
         q = fma(q, z, SHRINK_12(z))
         q = fma(q, z, SHRINK_11(z))
         q = fma(q, z, SHRINK_10(z))
         q = fma(q, z, SHRINK_9(z))
         q = fma(q, z, SHRINK_8(z))
         q = fma(q, z, SHRINK_7(z))
+        q = fma(q, z, SHRINK_6(z))
     elif real is wide:
-        q = fma(SHRINK_9(z), z, SHRINK_8(z))
-        q = fma(q, z, SHRINK_7(z))
+        q = fma(SHRINK_8(z), z, SHRINK_7(z))
+        q = fma(q, z, SHRINK_6(z))
     else:
-        q = SHRINK_7(z)
-    q = fma(q, z, SHRINK_6(z))
+        q = SHRINK_6(z)
     q = fma(q, z, SHRINK_5(z))
     q = fma(q, z, SHRINK_4(z))
     q = fma(q, z, SHRINK_3(z))
@@ -507,14 +517,64 @@ cdef inline real sigmoid_derivative_from_output(real y) noexcept nogil:
     return fma(-y, y, y)
 
 
+cdef inline real exp_of_twice(real r) noexcept nogil:
+    """e^2r on |r| <= ln(2)/4."""
+    cdef real q
+    if real is double:
+        q = fma(EXP_TWICE_9(r), r, EXP_TWICE_8(r))
+        q = fma(q, r, EXP_TWICE_7(r))
+        q = fma(q, r, EXP_TWICE_6(r))
+        q = fma(q, r, EXP_TWICE_5(r))
+        q = fma(q, r, EXP_TWICE_4(r))
+        q = fma(q, r, EXP_TWICE_3(r))
+    elif real is wide:
+        q = fma(EXP_TWICE_5(r), r, EXP_TWICE_4(r))
+        q = fma(q, r, EXP_TWICE_3(r))
+    else:
+        q = EXP_TWICE_3(r)
+    q = fma(q, r, EXP_TWICE_2(r))
+    q = fma(q, r, EXP_TWICE_1(r))
+    q = fma(q, r, EXP_TWICE_0(r))
+    return fma(fma(q, r, <real>2), r, <real>1)
+
+
+cdef inline real tanh_divisor(real z) noexcept nogil:
+    """a^3 / (tanh(a) - a) at z = a^2 < TANH_FAR."""
+    cdef real d
+    if real is double:
+        d = fma(TANH_6(z), z, TANH_5(z))
+        d = fma(d, z, TANH_4(z))
+        d = fma(d, z, TANH_3(z))
+        d = fma(d, z, TANH_2(z))
+    elif real is wide:
+        d = fma(TANH_4(z), z, TANH_3(z))
+        d = fma(d, z, TANH_2(z))
+    else:
+        d = TANH_2(z)
+    d = fma(d, z, TANH_1(z))
+    return fma(d, z, TANH_0(z))
+
+
+cdef inline real tanh_joined(real near_value, real far_value, real square, real total) noexcept nogil:
+    """near_value (1 + square / divisor) where the square is small, else far_value (1 - 2 / total)."""
+    cdef bint near = square < TANH_FAR(square)
+    cdef real whole = near_value if near else far_value
+    cdef real numerator = square if near else <real>-2
+    cdef real divisor = tanh_divisor(square) if near else total
+    return fma(whole, numerator / divisor, whole)
+
+
 cdef inline real tanh(real x) noexcept nogil:
-    """(1 - e) / (1 + e), e = e^-2|x|: 1 - p and 1 + p are exact, so that each side is rounded once."""
-    cdef real a = absolute(x)
-    cdef real t = <real>-2 * (TANH_ONE(x) if a > TANH_ONE(x) else a)
-    cdef real z = fma(t, LOG2E(x), SHIFT(x))
-    cdef real p = power_of_two(z)
-    cdef real m = expm1_reduced(t, z - SHIFT(x))
-    return copy_sign(fma(-p, m, <real>1 - p) / fma(p, m, <real>1 + p), x)
+    """x + x x^2 / divisor where x^2 is small, else 1 - 2 / (1 + e^2|x|): the quotient is small, and so its error."""
+    cdef real size = absolute(x)
+    cdef real a = TANH_ONE(x) if size > TANH_ONE(x) else size
+    cdef real z = fma(a, <real>2 * LOG2E(x), SHIFT(x))
+    # n ln 2 needs no low part: the larger n is, the less the quotient counts.
+    cdef real r = fma(z - SHIFT(x), <real>-0.5 * LN2(x), a)
+    cdef real total = fma(power_of_two(z), exp_of_twice(r), <real>1)
+    # With SMALL the quotient is positive at 0, and tanh(-0.0) is -0.0.
+    cdef real square = fma(x, x, -SMALL(x))
+    return tanh_joined(x, copy_sign(<real>1, x), square, total)
 
 
 cdef inline real tanh_derivative(real x) noexcept nogil:
@@ -613,12 +673,20 @@ cdef inline real logsigmoid_derivative(real x) noexcept nogil:
 
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
+cdef inline real tail_ratio(real a) noexcept nogil:
+    """a / (a + TAIL_SCALE)."""
+    cdef real total = a + TAIL_SCALE(a)
+    cdef bint large = a > TAIL_SCALE(a)
+    cdef real larger = a if large else TAIL_SCALE(a)
+    return quotient(a, total, (TAIL_SCALE(a) if large else a) - (total - larger))
+
+
 cdef inline real gelu(real x) noexcept nogil:
     """x where x > 0, less a Phi(-a), a = |x|, whose factor w (first + rest) p (1 + m) is rounded once at w p first."""
     cdef real a = absolute(x)
     a = TAIL_END(x) if a > TAIL_END(x) else a
     cdef real half = <real>-0.5 * a
-    cdef real w = a / (a + TAIL_SCALE(x))
+    cdef real w = tail_ratio(a)
     cdef bint far = w > TAIL_FAR(x)
     cdef real first = <real>0.5 if far else TAIL_NEAR(x)
     cdef real rest = tail_rest(w - TAIL_MIDDLE(x), TAIL_0(x) if far else TAIL_0(x) - (TAIL_NEAR(x) - <real>0.5))
@@ -757,15 +825,20 @@ cdef inline real quick_gelu_derivative(real x) noexcept nogil:
 # ---------------------------------------------------------------- mish
 # n / (n + 2) is k / (k + 1), k = e + e^2/2 = p (1 + j), p the power of two of e.
 cdef inline real mish(real x) noexcept nogil:
+    """x k / (1 + k), and x - x / (1 + k) for x > 0."""
+    cdef bint rises = x > <real>0
     cdef real y = EXP_FLOOR(x) if x < EXP_FLOOR(x) else x
     y = MISH_OPEN(x) if y > MISH_OPEN(x) else y
     cdef real z = fma(y, LOG2E(x), SHIFT_UP(x))
-    cdef real scaled = power_of_two(z)
+    cdef real scaled = y * power_of_two(z)
     cdef real m = expm1_reduced(y, z - SHIFT_UP(x))
-    cdef real p = scaled * DOWN(x)
-    cdef real j = fma(<real>0.5 * p * (<real>1 + m), <real>1 + m, m)
-    cdef real gated_ = (fma(y * scaled, j, y * scaled) / fma(p, j, p + <real>1)) * DOWN(x)
-    return x if x > MISH_OPEN(x) else gated_
+    cdef real p = power_of_two(z) * DOWN(x)
+    cdef real one_more = p + <real>1
+    cdef real j = fma(m, fma(<real>0.5 * p, m, one_more), <real>0.5 * p)
+    cdef real numerator = -y * UP(x) if rises else fma(scaled, j, scaled)
+    cdef real divisor = fma(p, j, one_more)
+    cdef real ratio = quotient(numerator, divisor, fma(p, j, one_more - divisor))
+    return fma(ratio, DOWN(x), x if rises else <real>-0.0)
 
 
 cdef inline real mish_derivative(real x) noexcept nogil:
@@ -851,10 +924,14 @@ cdef inline real tanhshrink(real x) noexcept nogil:
     cdef real a = absolute(x)
     cdef real square = a * a
     cdef real cube = x * square
-    cdef real quotient = shrink_quotient(square)
-    cdef real near = fma(cube, quotient, fma(x, square, -cube) * quotient)
+    cdef real low = fma(x, fma(a, a, -square), fma(x, square, -cube))
+    cdef real rest = fma(shrink_rest(square), square, <real>2 * SIXTH_LOW(x))
+    cdef real near = fma(cube, <real>2 * SIXTH(x), fma(cube, rest, low * (<real>2 * SIXTH(x))))
     cdef real e = exp_nonpositive(<real>-2 * a)
-    cdef real far = (a - <real>1) + (e + e) / (<real>1 + e)
+    cdef real total = <real>1 + e
+    cdef real ratio = (e + e) / total
+    # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
+    cdef real far = fma(ratio, (total - <real>1) - e, a - <real>1) + ratio
     return copy_sign(far if a > <real>1 else near, x)
 
 
@@ -862,7 +939,7 @@ cdef inline real tanhshrink_derivative(real x) noexcept nogil:
     """tanh(x)^2, from a - tanh(a) up to 1."""
     cdef real a = absolute(x)
     cdef real square = a * a
-    cdef real shrunk = a * square * shrink_quotient(square)
+    cdef real shrunk = a * square * fma(shrink_rest(square), square, <real>2 * SIXTH(x))
     cdef real t = a - shrunk
     cdef real near = fma(t, t, <real>2 * t * ((a - t) - shrunk))
     cdef real e = exp_nonpositive(<real>-2 * a)
@@ -877,15 +954,14 @@ cdef inline real softcap(real x, real cap) noexcept nogil:
     cdef real limit = finite_product(size, TANH_ONE(x))
     cdef real a = absolute(x)
     a = limit if a > limit else a
-    cdef real steep = <real>-2 / size
-    cdef real high = a * steep
-    cdef real low = low_of_product(a, steep, <real>-2 * low_of_reciprocal(size, <real>-0.5 * steep), high)
-    cdef real z = fma(high, LOG2E(x), SHIFT(x))
-    cdef real p = power_of_two(z)
-    cdef real m = expm1_of_parts(high, low, z - SHIFT(x))
-    cdef real capped = (size * fma(-p, m, <real>1 - p)) / fma(p, m, <real>1 + p)
-    # tanh(t) is t up to there, and need not be scaled where x is subnormal.
-    return x if absolute(x) <= LOG1P_LINEAR(x) * size else copy_sign(capped, x)
+    cdef real reciprocal = <real>1 / size
+    cdef real t = a * reciprocal
+    cdef real low = low_of_product(a, reciprocal, low_of_reciprocal(size, reciprocal), t)
+    cdef real z = fma(t, <real>2 * LOG2E(x), SHIFT(x))
+    cdef real r = fma(z - SHIFT(x), <real>-0.5 * LN2(x), t) + low
+    cdef real total = fma(power_of_two(z), exp_of_twice(r), <real>1)
+    cdef real square = fma(t, t, -SMALL(x))
+    return tanh_joined(x, copy_sign(size, x), square, total)
 
 
 cdef inline real softcap_derivative(real x, real cap) noexcept nogil:

@@ -2,4 +2,7 @@
 
 ``plan`` says what is measured and ``run`` measures it; ``rows`` are the file between them and ``findings``, ``charts``
 and ``page``, which load no kernel.
+
+``docs`` writes the documentation: ``reference`` makes its pages from the records, the texts of ``guide`` and what
+``facts`` computes.
 """

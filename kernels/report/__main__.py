@@ -197,9 +197,9 @@ def draw(folder: Path) -> int:
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
-    # What was measured here counts before what is published.
-    swept = accuracy.latest(row for place in ("sample", ".") for row in accuracy.read(folder / place / accuracy.FILE))
-    target.write_text(page.render(findings, drawn, problems, raced and Race(raced), swept), encoding="utf-8")
+    documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
+    text = page.render(findings, drawn, problems, raced and Race(raced), accuracy.swept(folder), documented)
+    target.write_text(text, encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE
 

@@ -51,6 +51,11 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     return list(found.values())
 
 
+def swept(folder: Path) -> list[Row]:
+    """What a folder of reports has; what was measured here counts before what is published."""
+    return latest(row for place in ("sample", ".") for row in read(folder / place / FILE))
+
+
 def rounded_up(error: float) -> float:
     """As a bound is written."""
     return math.ceil(round(error * 10**DIGITS, 6)) / 10**DIGITS

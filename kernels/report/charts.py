@@ -6,8 +6,10 @@ What is drawn in INK becomes ``currentColor``, so that a chart inside a page is 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,6 +20,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, power, slope_form
 from kernels.report.rows import Row
+
+if TYPE_CHECKING:  # facts loads formulas, which no chart of measurements needs
+    from kernels.report.facts import Corner, Curve
 
 #: Stands for the page's text colour.
 INK = "#0a0b0c"
@@ -199,6 +204,53 @@ def _with_gaps(row: Row) -> list[float]:
         float("nan") if abs(b - a) > 0.05 * max(1.0, abs(a), abs(b)) and k else b
         for k, (a, b) in enumerate(zip([slopes[0], *slopes], slopes, strict=False))
     ]
+
+
+@styled
+def portrait(drawn: Curve) -> Figure:
+    """A function and its derivative; at a kink a full dot is what holds there, an empty one what is beside it."""
+    figure = Figure((6.2, 3.9))
+    axes = figure.add_subplot()
+    _draw(axes, drawn, width=2)
+    axes.set_title(drawn.title, loc="left")
+    axes.set_xlabel("x")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def thumbnail(drawn: Curve) -> Figure:
+    """The same, small and without words."""
+    figure = Figure((1.9, 1.25))
+    axes = figure.add_subplot()
+    _draw(axes, drawn, width=1.6, marks=False)
+    axes.tick_params(labelbottom=False, labelleft=False, length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _draw(axes: Axes, drawn: Curve, width: float, marks: bool = True) -> None:
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    for form, color, line in (("value", VALUE_COLOR, "-"), ("derivative", SLOPE_COLOR, "--")):
+        for k, segment in enumerate(drawn.segments):
+            label = form if k == 0 else None
+            axes.plot(segment.x, getattr(segment, form), color=color, linewidth=width, linestyle=line, label=label)
+        for corner in drawn.corners if marks else ():
+            _mark(axes, corner, form, color)
+
+
+def _mark(axes: Axes, corner: Corner, form: str, color: str) -> None:
+    """Dots where the function or its derivative jumps."""
+    which = ("value", "derivative").index(form)
+    here, beside = getattr(corner, form), (corner.left[which], corner.right[which])
+    if math.isclose(*beside, abs_tol=1e-9):
+        return
+    dot = {"linestyle": "none", "marker": "o", "markersize": 5, "color": color, "zorder": 5}
+    for y in beside:
+        if not math.isclose(y, here, abs_tol=1e-9):
+            axes.plot(corner.at, y, fillstyle="none", **dot)
+    axes.plot(corner.at, here, **dot)
 
 
 @styled

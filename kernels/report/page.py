@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -34,6 +34,8 @@ from kernels.report.rows import Row
 
 #: Stands where nothing was measured.
 DASH = "\N{EN DASH}"
+#: The folder of the documentation, beside the page.
+DOCS = "docs"
 #: Losses that are named, a backend; the others are counted.
 NAMED_LOSSES = 8
 #: Cores at work elsewhere from which on the page warns.
@@ -46,16 +48,15 @@ def render(
     problems: Sequence[str] = (),
     race: Race | None = None,
     swept: Sequence[Row] = (),
+    documented: Collection[str] = (),
 ) -> str:
     """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries.
 
-    ``swept`` are the outcomes of ``kernels.verify --exhaustive``.
+    ``swept`` are the outcomes of ``kernels.verify --exhaustive``, ``documented`` the functions that have a page.
     """
-    template = Template(resources.files("kernels.report").joinpath("page.html").read_text(encoding="utf-8"))
     parts: dict[str, Callable[[Findings], str]] = {
         "answer": answer,
         "warning": warning,
-        "contents": contents,
         "winners": winners,
         "losses": lost,
         "machine": machine,
@@ -65,13 +66,23 @@ def render(
         "compilation": compilation,
     }
     filled = {name: part(findings) for name, part in parts.items()}
+    filled["contents"] = contents(findings, documented)
     filled["peers"] = peers(race)
     filled["all_inputs"] = all_inputs(swept)
     filled["crossover"] = figure(charts, "crossover", "wide")
-    filled["activations"] = "\n".join(activation(findings, record, charts) for record in findings.activations)
+    filled["activations"] = "\n".join(
+        activation(findings, record, charts, record.name in documented) for record in findings.activations
+    )
     filled["skipped"] = skipped(findings, problems)
     filled |= how(findings)
-    return template.substitute(filled)
+    return fill("page.html", filled)
+
+
+def fill(template: str, parts: Mapping[str, str]) -> str:
+    """A page of the template of that name, with the one style that all pages have."""
+    folder = resources.files("kernels.report")
+    style = folder.joinpath("style.css").read_text(encoding="utf-8")
+    return Template(folder.joinpath(template).read_text(encoding="utf-8")).substitute(parts, style=style)
 
 
 # ---------------------------------------------------------------- small pieces of HTML
@@ -191,12 +202,13 @@ def warning(findings: Findings) -> str:
     return paragraph(text, "warning")
 
 
-def contents(findings: Findings) -> str:
+def contents(findings: Findings, documented: Collection[str]) -> str:
     places = {"winners": "Winners", "losses": "Losses", "machine": "Machine", "crossover": "Crossover map"}
     places["peers"] = "Other libraries"
     places |= {record.name: record.name for record in findings.activations}
     places |= {"accuracy": "Accuracy", "compilation": "Compilation", "left-out": "Not measured", "how": "Method"}
-    return "".join(f'<a href="#{escape(place)}">{escape(text)}</a>' for place, text in places.items())
+    guide = f'<a href="{DOCS}/index.html">What each function is</a>' if documented else ""
+    return guide + "".join(f'<a href="#{escape(place)}">{escape(text)}</a>' for place, text in places.items())
 
 
 def winners(findings: Findings) -> str:
@@ -257,9 +269,11 @@ def machine(findings: Findings) -> str:
 
 
 # ---------------------------------------------------------------- an activation
-def activation(findings: Findings, record: Activation, charts: Mapping[str, str]) -> str:
+def activation(findings: Findings, record: Activation, charts: Mapping[str, str], documented: bool) -> str:
+    more = f'<a href="{DOCS}/{record.name}.html">When to use it, accuracy, other libraries\' names</a>'
     parts = [
         f'<h2 id="{escape(record.name)}">{escape(record.name)}</h2>',
+        *([paragraph(more, "soft")] if documented else []),
         f'<div class="about">{figure(charts, f"{record.name}-curve", "one")}{_about(record)}</div>',
     ]
     for form in ("value", slope_form(record)):

@@ -105,12 +105,14 @@ def _line(found: Row) -> str:
 def publish(path: Path, folder: Path) -> list[str]:
     """Put the rows of a run among those in ``folder``, and their page beside; lines that say what was done.
 
-    Only rows of committed code are published: what others can't check out, they can't check.
+    Only rows of committed code are published: what others can't check out, they can't check. They carry the bounds that
+    the records state today.
     """
     new = accuracy.read(path)
     usable = [found for found in new if found["commit"] and not found["commit"].endswith("+")]
     kept = folder / accuracy.FILE
     rows = sorted(accuracy.latest([*accuracy.read(kept), *usable]), key=_in_order)
+    rows = [{**found, "bound": bound(found["check"], entry_of(found))} for found in rows]
     kept.write_text("".join(json.dumps(found) + "\n" for found in rows))
     (folder / "accuracy.md").write_text(accuracy.markdown(rows), encoding="utf-8")
     done = f"{len(rows)} rows, {len(usable)} of them from {path}, and their page are in {folder}"

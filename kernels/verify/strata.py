@@ -190,12 +190,18 @@ def _by_mpmath(entries: tuple[Entry, ...], calls: list[Callable], x: np.ndarray)
     return [_exactly(one, x, call(x), near) for one, call in zip(entries, calls, strict=True)]
 
 
+def _times_gradient(exact: oracle.mpmath.mpf, entry: Entry) -> oracle.mpmath.mpf:
+    """As ``sweeps.times_gradient``."""
+    if entry.gradient in (None, 1.0):
+        return exact
+    return (exact if math.isfinite(float(exact)) else oracle.mp.mpf(float(exact))) * entry.gradient
+
+
 def _exactly(entry: Entry, x: np.ndarray, got: np.ndarray, near: np.ndarray) -> Worst:
     """The worst of a few inputs, by mpmath."""
     formula, params = oracle.lookup(entry.record, entry.key), parameters(entry.record, np.float64)
-    gradient = 1.0 if entry.gradient is None else entry.gradient
     limit = entry.record.ulp[entry.key].absolute * float(np.finfo(np.float64).eps)
-    exact = [formula(float(one), *params) * gradient for one in x]
+    exact = [_times_gradient(formula(float(one), *params), entry) for one in x]
     errors = np.array([oracle.ulp_error(a, b, np.float64) for a, b in zip(got, exact, strict=True)])
     if limit:
         small = [abs(float(a) - b) <= limit for a, b in zip(got, exact, strict=True)]
