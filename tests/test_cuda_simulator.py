@@ -60,11 +60,12 @@ PUBLIC = """
 import numpy as np, kernels
 from kernels.activations import RECORDS
 from kernels.front import INPUTS
-x = np.float32([[1, -2, 3], [0.5, -0.0, -7]])
+x = np.float32([[1, -2, 3, 4], [0.5, -0.0, -7, 2]])
 for record in RECORDS:
     cuda, other = kernels.get(record.name, "cuda"), kernels.get(record.name)
     for form in record.forms:
-        arrays = (x[::-1], x)[2 - len(INPUTS.get(form, ("x",))) :]
+        g = x[::-1, : record.result_shape("value", x.shape)[1]]
+        arrays = (g, x)[2 - len(INPUTS.get(form, ("x",))) :]
         arguments = *arrays, *record.example_parameters
         pair = [f(*arguments) if form == "value" else getattr(f, form)(*arguments) for f in (cuda, other)]
         np.testing.assert_allclose(*pair, rtol=1e-6, err_msg=f"{record.name} {form}")
