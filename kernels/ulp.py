@@ -54,7 +54,8 @@ def _overflow(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray
     with np.errstate(invalid="ignore"):
         units = (largest - size) / ulp_of(_towards_zero(reference), dtype)
         next_power = ulp_of(np.float64(largest), dtype) / ulp_of(_towards_zero(reference), dtype)
-    return np.where(np.isinf(got) & (size <= largest) & ((got > 0) == (reference > 0)), units + next_power, np.inf)
+    overflows = np.isinf(got) & np.isfinite(reference) & ((got > 0) == (reference > 0))
+    return np.where(overflows, units + next_power, np.inf)
 
 
 def _agree(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:

@@ -60,7 +60,7 @@ def test_the_page_is_that_of_the_rows():
 
 
 @pytest.mark.parametrize(
-    ("error", "bound"), [(0, 0), (0.5, 0.5), (0.50000001, 0.51), (2.4401, 2.45), (2.45, 2.45), (1.0, 1.0)]
+    ("error", "bound"), [(0, 0), (0.5, 0.5), (0.5000000018, 0.51), (2.4401, 2.45), (2.45, 2.45), (1.0, 1.0)]
 )
 def test_bounds_are_rounded_up_to_two_digits(error, bound):
     assert accuracy.rounded_up(error) == bound

@@ -303,7 +303,7 @@ def softplus_derivative_from_output(y, beta, out=None):
 
 
 def logsigmoid(x, out=None):
-    return np.subtract(np.minimum(x, 0), np.log1p(np.exp(-np.abs(x))), out=out)
+    return np.negative(np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x))), out=out)
 
 
 def logsigmoid_derivative(x, out=None):
@@ -326,7 +326,8 @@ def half_square_exponential(a):
 
 def gelu(x, out=None):
     a = np.minimum(np.abs(x), 64)
-    return np.subtract(np.maximum(x, 0), a * mills_ratio(a) * half_square_exponential(a), out=out)
+    gelu_ = np.maximum(x, 0) - a * mills_ratio(a) * half_square_exponential(a)
+    return np.copysign(gelu_, x, out=out)  # where it vanishes, too
 
 
 def gelu_derivative(x, out=None):

@@ -296,7 +296,7 @@ def softplus_derivative_from_output(y, beta):
 
 
 def logsigmoid(x):
-    return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
+    return -(max(-x, 0.0) + math.log1p(math.exp(-abs(x))))
 
 
 def logsigmoid_derivative(x):

@@ -58,7 +58,7 @@ def swept(folder: Path) -> list[Row]:
 
 def rounded_up(error: float) -> float:
     """As a bound is written."""
-    return math.ceil(round(error * 10**DIGITS, 6)) / 10**DIGITS
+    return math.ceil(round(error * 10**DIGITS, 9)) / 10**DIGITS
 
 
 # ---------------------------------------------------------------- tables

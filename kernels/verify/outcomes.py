@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels.activations import BOUND_OF, RECORDS, ROUNDED, lookup
+from kernels.activations import BOUND_OF, RECORDS, Bounds, lookup
 from kernels.backends import find
 from kernels.report import accuracy
 from kernels.verify.findings import bound_of
@@ -54,7 +54,7 @@ def bound(check: str, entry: Entry) -> float | None:
     if entry.gradient in (None, 1.0):
         return promised
     if entry.accuracy == "accurate":
-        return max(promised, ROUNDED.accurate)
+        return max(promised, Bounds.accurate)  # rounded twice, the second time to float32
     # The product's unit may be half the derivative's, and it is rounded once more.
     return 2 * promised + 0.5
 
