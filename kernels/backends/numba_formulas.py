@@ -102,8 +102,7 @@ def quotient(numerator, divisor, low):
         return numerator / divisor
     reciprocal = real(1) / divisor
     ratio = numerator * reciprocal
-    # In this order zeros keep their sign.
-    return fma(-fma(ratio, low, fma(ratio, divisor, -numerator)), reciprocal, ratio)
+    return fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
 
 
 def log1p_quotient(z):
@@ -845,7 +844,7 @@ def mish(x):
     numerator = -y * UP if rises else fma(scaled, j, scaled)
     divisor = fma(p, j, one_more)
     ratio = quotient(numerator, divisor, fma(p, j, one_more - divisor))
-    return fma(ratio, DOWN, x if rises else real(-0.0))
+    return copy_sign(fma(ratio, DOWN, x if rises else real(0)), x)
 
 
 def mish_derivative(x):

@@ -100,8 +100,7 @@ cdef inline real quotient(real numerator, real divisor, real low) noexcept nogil
     else:
         reciprocal = <real>1 / divisor
         ratio = numerator * reciprocal
-        # In this order zeros keep their sign.
-        return fma(-fma(ratio, low, fma(ratio, divisor, -numerator)), reciprocal, ratio)
+        return fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
 
 
 cdef inline real log1p_quotient(real z) noexcept nogil:
@@ -842,7 +841,7 @@ cdef inline real mish(real x) noexcept nogil:
     cdef real numerator = -y * UP(x) if rises else fma(scaled, j, scaled)
     cdef real divisor = fma(p, j, one_more)
     cdef real ratio = quotient(numerator, divisor, fma(p, j, one_more - divisor))
-    return fma(ratio, DOWN(x), x if rises else <real>-0.0)
+    return copy_sign(fma(ratio, DOWN(x), x if rises else <real>0), x)
 
 
 cdef inline real mish_derivative(real x) noexcept nogil:
