@@ -202,9 +202,9 @@ def test_repeated_calls_do_not_grow(name, backend):
         calls(3)
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        calls(10)
+        calls(50)
         gc.collect()
-        # One result that stayed would be 4,000 bytes a call.
-        assert tracemalloc.get_traced_memory()[0] - before < 20_000
+        # One result that stayed would be 4,000 bytes a call; other threads of this process may keep some, too.
+        assert tracemalloc.get_traced_memory()[0] - before < 100_000
     finally:
         tracemalloc.stop()
