@@ -50,12 +50,12 @@ def near_roots(x: np.ndarray, roots: tuple[float, ...]) -> np.ndarray:
 
 def _overflow(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:
     """Errors of results that are infinite where a number should be, else infinity."""
-    largest, size = reference.dtype.type(np.finfo(dtype).max), np.abs(reference)
+    largest = reference.dtype.type(np.finfo(dtype).max)
+    unit = ulp_of(_towards_zero(reference), dtype)
     with np.errstate(invalid="ignore"):
-        units = (largest - size) / ulp_of(_towards_zero(reference), dtype)
-        next_power = ulp_of(np.float64(largest), dtype) / ulp_of(_towards_zero(reference), dtype)
+        errors = (largest - np.abs(reference)) / unit + ulp_of(np.float64(largest), dtype) / unit
     overflows = np.isinf(got) & np.isfinite(reference) & ((got > 0) == (reference > 0))
-    return np.where(overflows, units + next_power, np.inf)
+    return np.where(overflows, errors, np.inf)
 
 
 def _agree(got: np.ndarray, reference: np.ndarray, dtype: type) -> np.ndarray:
