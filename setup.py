@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, ROW_LOOPS  # noqa: E402
-from kernels.constants import FORMATS, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import FORMATS, HALF_TYPES, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -68,6 +68,8 @@ def render(level) -> str:
         short_row=128,
         row_loops=ROW_LOOPS,
         halves=[LANES >> k for k in range(1, LANES.bit_length())],
+        half_types=HALF_TYPES,
+        half_steps=("load", "save", "save_near", "save_tested", "round"),
         dtypes=(("float32", "float"), ("float64", "double"), ("wide", "wide")),
     )
     target = NATIVE / f"{level.module}.pyx"
@@ -87,7 +89,18 @@ def extensions() -> list[Extension]:
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
             define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
-            depends=[str(NATIVE / name) for name in ("formulas.pxi", "vecmath.pxd", "stream.h")],
+            depends=[
+                str(NATIVE / name)
+                for name in (
+                    "formulas.pxi",
+                    "vecmath.pxd",
+                    "stream.h",
+                    "half.h",
+                    "half_loops.h",
+                    "half_test.h",
+                    "strided.h",
+                )
+            ],
             optional=True,
         )
         for level in levels_here()
@@ -100,7 +113,10 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(NATIVE / name) for name in ("workers.h", "outputs.h")],
+        depends=[
+            str(NATIVE / name)
+            for name in ("workers.h", "outputs.h", "half_test.h", "strided.h", "checked.pxi", "strided.pxi")
+        ],
         optional=True,
     )
     return [cpu, dispatch, *loops]
