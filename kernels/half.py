@@ -111,9 +111,10 @@ def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margi
     near_root = 1.01 * bounds.absolute * _EPS
     # In units in the last place, which a power of two changes; the margin itself is rounded, too.
     relative = (bounds.float32 + (1.02 if product else 0.51)) * _EPS
+    if near_root and product:
+        return Margin("save_tested", 0, relative, _UNDERFLOW[dtype], near_root)
     if near_root:
-        scaled = near_root if product else 0.0
-        return Margin("save_tested", 0, relative, _UNDERFLOW[dtype] + near_root - scaled, scaled)
+        return Margin("save_tested", 0, relative, near_root)
     if not product:
         sure = bounds.float32 <= _ONE_ROUNDING or formula in _SURE
         return SURE if sure else Margin("save_near", math.ceil(bounds.float32))

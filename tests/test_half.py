@@ -15,7 +15,7 @@ from kernels.verify.halves import check_half, expected, numbers
 from kernels.verify.inputs import evaluate
 
 ELEMENTWISE = [record for record in RECORDS if record.elementwise]
-SCALES = (1.0, 2.0**-20, 2.0**14)
+SCALES = (1.0, 2.0**-20, 2.0**14, 2.0**-130)
 
 
 @pytest.fixture(params=list(HALVES))
