@@ -527,7 +527,7 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
             out = np.empty_like(x)
             out = (out, np.empty_like(x)) if second else out
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = params[0] if each else np.asarray(params, real)
+        values = params[0] if each and halves else np.asarray(params[0] if each else params, real)
         pair = (address(first, True), address(second, True)) if each else plain
         one, two = out if second else (out, nothing)
         arrays = (x, g, one, two)
