@@ -73,8 +73,10 @@ def arrays(record, form: str, dtype: type) -> tuple[np.ndarray, np.ndarray]:
         return (evaluate(record, "value", reference_backend(), "fast", x, g) if form.endswith("output") else x), g
     if record.gate:
         # The first halves are ordinary numbers, the second ones anything.
-        b, (a, g) = anything(dtype, 0), np.random.default_rng(0).standard_normal((2, MANY // 2)).astype(dtype)
-        return np.concatenate([a.reshape(-1, 50), b[: MANY // 2].reshape(-1, 50)], axis=1), g.reshape(-1, 50)
+        b = anything(dtype, 0)
+        b = b[: min(MANY // 2, b.size) // 50 * 50]
+        a, g = np.random.default_rng(0).standard_normal((2, b.size)).astype(dtype)
+        return np.concatenate([a.reshape(-1, 50), b.reshape(-1, 50)], axis=1), g.reshape(-1, 50)
     x, g = anything(dtype, 0), anything(dtype, 1)
     x = possible_outputs(record, x) if form.endswith("output") else x
     return x, g[: x.size]

@@ -258,7 +258,7 @@ import kernels
 from kernels.fastest import relu, softmax
 import kernels.accurate
 assert relu(5) == 5 and relu(-3) == 0 and list(relu([1, -2, 3])) == [1, 0, 3] and relu.derivative(0) == 0
-x = np.linspace(-3, 3, 140_001, dtype=np.float32)
+x = np.linspace(-3, 3, 140_002, dtype=np.float32)
 for name, record in kernels.ACTIVATIONS.items():
     for form in record.forms:
         if form == "jacobian":
@@ -266,7 +266,8 @@ for name, record in kernels.ACTIVATIONS.items():
         for accuracy in ("fast", "accurate"):
             pair = [kernels.get(name, backend, accuracy=accuracy) for backend in ("fastest", "numpy")]
             pair = [f if form == "value" else getattr(f, form) for f in pair]
-            args = ((x, x) if "backward" in form else (x,)) + record.example_parameters
+            g = x[: record.result_shape("value", x.shape)[0]]
+            args = ((g, x) if "backward" in form else (x,)) + record.example_parameters
             assert np.array_equal(*(np.asarray(f(*args)) for f in pair)), name
 into = x.copy()
 assert np.array_equal(relu(into, out=into), np.maximum(x, 0))

@@ -164,12 +164,9 @@ def test_one_weight_an_element(half):
 
 
 @pytest.mark.parametrize("record", ROWS_AND_PAIRS, ids=lambda record: record.name)
-@pytest.mark.parametrize("backend", ["fastest", "cython", "numba"])
-def test_rows_and_pairs_are_those_of_float32_rounded_once(record, backend, half, assert_same):
+def test_rows_and_pairs_are_those_of_float32_rounded_once(record, half, assert_same):
     """Short and long ones, which go through blocks in other ways; infinities among them."""
-    if kernels.BACKENDS[backend].reason():
-        pytest.skip(kernels.BACKENDS[backend].reason())
-    function = kernels.get(record.name, backend)
+    function = kernels.get(record.name)
     x = (np.random.default_rng(0).standard_normal((7, 2502)) * 3).astype(half)
     x[3, ::5] = -np.inf
     for n in (2, 6, 130, 2502):

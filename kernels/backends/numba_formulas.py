@@ -97,16 +97,13 @@ def down_plus(p, m):
 
 
 def quotient(numerator, divisor, low):
-    """numerator / (divisor + low), divisor > 0, in float64 rounded nearly once.
-
-    Float32 does without low, the part that was lost.
-    """
-    if DOUBLE:
-        reciprocal = real(1) / divisor
-        ratio = numerator * reciprocal
-        ratio = fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
-        return copy_sign(ratio, numerator)  # a zero's, which the sums lose
-    return numerator / divisor
+    """numerator / (divisor + low), rounded nearly once; float64 does without low where a float32 is wanted."""
+    if WIDE:
+        return numerator / divisor
+    reciprocal = real(1) / divisor
+    ratio = numerator * reciprocal
+    # In this order zeros keep their sign.
+    return fma(fma(ratio, low, fma(ratio, divisor, -numerator)), -reciprocal, ratio)
 
 
 def log1p_quotient(z):
@@ -696,11 +693,13 @@ def logsigmoid_derivative(x):
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
 def tail_ratio(a):
-    """a / (a + TAIL_SCALE)."""
+    """a / (a + TAIL_SCALE), in float64 rounded nearly once."""
     total = a + TAIL_SCALE
-    large = a > TAIL_SCALE
-    larger = a if large else TAIL_SCALE
-    return quotient(a, total, (TAIL_SCALE if large else a) - (total - larger))
+    if DOUBLE:
+        large = a > TAIL_SCALE
+        larger = a if large else TAIL_SCALE
+        return quotient(a, total, (TAIL_SCALE if large else a) - (total - larger))
+    return a / total
 
 
 def gelu(x):
@@ -770,7 +769,7 @@ def gated(y, high, low):
     z = fma(v, LOG2E, SHIFT_DOWN)
     p = power_of_two(z)
     m = expm1_of_parts(v, low, z - SHIFT_DOWN)
-    return (y / fma(p, m, p + DOWN)) * DOWN
+    return (y / down_plus(p, m)) * DOWN
 
 
 def gated_derivative(y, slope, slope_low, high, low):

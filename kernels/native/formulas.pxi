@@ -93,18 +93,15 @@ cdef inline real down_plus(real p, real m) noexcept nogil:
 
 
 cdef inline real quotient(real numerator, real divisor, real low) noexcept nogil:
-    """numerator / (divisor + low), divisor > 0, in float64 rounded nearly once.
-
-    Float32 does without low, the part that was lost.
-    """
+    """numerator / (divisor + low), rounded nearly once; float64 does without low where a float32 is wanted."""
     cdef real reciprocal, ratio
-    if real is double:
+    if real is wide:
+        return numerator / divisor
+    else:
         reciprocal = <real>1 / divisor
         ratio = numerator * reciprocal
-        ratio = fma(fma(-ratio, low, fma(-ratio, divisor, numerator)), reciprocal, ratio)
-        return copy_sign(ratio, numerator)  # a zero's, which the sums lose
-    else:
-        return numerator / divisor
+        # In this order zeros keep their sign; from the negative of a fused multiply-add GCC takes it.
+        return fma(fma(ratio, low, fma(ratio, divisor, -numerator)), -reciprocal, ratio)
 
 
 cdef inline real log1p_quotient(real z) noexcept nogil:
@@ -686,11 +683,14 @@ cdef inline real logsigmoid_derivative(real x) noexcept nogil:
 # ---------------------------------------------------------------- gelu
 # Phi(-a) = erfc(a / sqrt(2)) / 2 = e^(-a^2/2) (first + rest) / (a + TAIL_SCALE), first and rest from the polynomial.
 cdef inline real tail_ratio(real a) noexcept nogil:
-    """a / (a + TAIL_SCALE)."""
+    """a / (a + TAIL_SCALE), in float64 rounded nearly once."""
     cdef real total = a + TAIL_SCALE(a)
     cdef bint large = a > TAIL_SCALE(a)
     cdef real larger = a if large else TAIL_SCALE(a)
-    return quotient(a, total, (TAIL_SCALE(a) if large else a) - (total - larger))
+    if real is double:
+        return quotient(a, total, (TAIL_SCALE(a) if large else a) - (total - larger))
+    else:
+        return a / total
 
 
 cdef inline real gelu(real x) noexcept nogil:
@@ -765,7 +765,7 @@ cdef inline real gated(real y, real high, real low) noexcept nogil:
     cdef real z = fma(v, LOG2E(y), SHIFT_DOWN(y))
     cdef real p = power_of_two(z)
     cdef real m = expm1_of_parts(v, low, z - SHIFT_DOWN(y))
-    return (y / fma(p, m, p + DOWN(y))) * DOWN(y)
+    return (y / down_plus(p, m)) * DOWN(y)
 
 
 cdef inline real gated_derivative(real y, real slope, real slope_low, real high, real low) noexcept nogil:

@@ -113,7 +113,7 @@ def takes_part(record: Activation, form: str, dtype: str, backend: str, accuracy
 
 @dataclass(frozen=True)
 class Sweep:
-    """Entries of one formula over all float32 inputs, or over every ``step``-th block of them."""
+    """Entries of one formula over all float32 inputs, or over every ``step``-th of them."""
 
     entries: tuple[Entry, ...]
     step: int = 1
@@ -131,7 +131,7 @@ class Sweep:
 
     @property
     def blocks(self) -> range:
-        return range(0, PATTERNS // BLOCK, self.step)
+        return range(PATTERNS // (BLOCK * self.step))
 
     @property
     def count(self) -> int:
@@ -162,7 +162,8 @@ class Sweep:
     def inputs(self, k: int) -> np.ndarray:
         """The k-th block of patterns; for a formula of y = f(x), those that can be a y. Every NaN is a quiet one."""
         first = self.entries[0]
-        x = np.arange(k * BLOCK, (k + 1) * BLOCK, dtype=np.uint32).view(np.float32)
+        size = BLOCK * self.step
+        x = np.arange(k * size, (k + 1) * size, self.step, dtype=np.uint32).view(np.float32)
         return possible_outputs(first.record, x) if first.key == "derivative_from_output" else quiet(x)
 
 
