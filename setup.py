@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, lookup  # noqa: E402
-from kernels.constants import FORMATS, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import FORMATS, HALF_TYPES, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -62,6 +62,8 @@ def render(level) -> str:
         constants=named_constants(),
         vector_math=VECTOR_MATH,
         streamed=STREAMED,
+        half_types=HALF_TYPES,
+        half_steps=("load", "save", "save_near", "save_tested", "round"),
     )
     return str(target)
 
@@ -89,7 +91,19 @@ def extensions() -> list[Extension]:
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
             define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
-            depends=[str(NATIVE / name) for name in ("formulas.pxi", "row_loops.pxi", "vecmath.pxd", "stream.h")],
+            depends=[
+                str(NATIVE / name)
+                for name in (
+                    "formulas.pxi",
+                    "row_loops.pxi",
+                    "vecmath.pxd",
+                    "stream.h",
+                    "half.h",
+                    "half_loops.h",
+                    "half_test.h",
+                    "strided.h",
+                )
+            ],
             optional=True,
         )
         for level in levels_here()
@@ -102,7 +116,19 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[str(NATIVE / name) for name in ("rows.pxi", "gates.pxi", "workers.h", "outputs.h")],
+        depends=[
+            str(NATIVE / name)
+            for name in (
+                "rows.pxi",
+                "gates.pxi",
+                "checked.pxi",
+                "strided.pxi",
+                "workers.h",
+                "outputs.h",
+                "half_test.h",
+                "strided.h",
+            )
+        ],
         optional=True,
     )
     return [cpu, dispatch, *loops]

@@ -33,6 +33,10 @@ VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p", "log1p_positive"
 #: enough to round to float32 and needs neither a long polynomial nor scaling.
 FORMATS = ("float32", "float64", "wide")
 
+#: Stored, not computed in.
+HALF_TYPES = ("float16", "bfloat16")
+DTYPES = ("float32", "float64", *HALF_TYPES)
+
 
 def inside(dtype: str, accuracy: str) -> str:
     """The format in which arrays of ``dtype`` are computed."""
@@ -111,6 +115,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "SQUARE_FROM": 2.0**500 if double else 2.0**60,
         # What infinity counts as where it would meet another one: the largest power of two.
         "LARGE": 2.0**1023 if name == "float64" else 2.0**127,
+        # Of "wide" only: far below what rounds to a float32, far above float64's last place.
+        "VISIBLE": 2.0**-40,
         "SIXTH": sixth / 8,
         "SIXTH_LOW": sixth_low / 8,
         # tanh is 1 from here on, and 1 / (1 + e^-x).

@@ -1,9 +1,9 @@
 """The one Python place between a caller and a backend's kernel: what is accepted, what comes back.
 
 A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the
-input rules allow, checks everything before anything is written, and hands contiguous, aligned, native float32 or
-float64 arrays to the backend's kernel: the whole array where it is such an array, else blocks gathered, cast and
-scattered by ``numpy.nditer``.
+input rules allow, checks everything before anything is written, and hands contiguous, aligned, native arrays of a
+floating dtype to the backend's kernel: the whole array where it is such an array; other layouts to the kernel's own
+``strided``, where it has that; else blocks gathered, cast and scattered by ``numpy.nditer``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from kernels.activations import Activation, Parameter
+from kernels.half import is_half, rounded
 
 #: Elements of a block for arrays that need a cast or a gather.
 BLOCK = 8192
@@ -64,8 +65,8 @@ def floating(dtype: np.dtype) -> np.dtype:
 
 
 def compute_dtype(dtype: np.dtype) -> type:
-    """float64 computes in float64, everything narrower in float32."""
-    return np.float64 if dtype == np.float64 else np.float32
+    """What a kernel is asked for: one for each floating dtype."""
+    return dtype.type
 
 
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -103,14 +104,12 @@ def scalar_parameter(value: Any, parameter: Parameter, dtype: np.dtype) -> float
     array = as_parameter(value, parameter)
     if array.size != 1:
         raise TypeError(f"{parameter.name} must be a real number, given an array of shape {array.shape}")
-    with np.errstate(over="ignore"):
-        return float(array.reshape(()).astype(dtype))
+    return float(rounded(array.reshape(()), dtype))
 
 
 def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """A parameter array laid out against x: 1-d per channel (axis 1), or as many axes as x."""
-    with np.errstate(over="ignore"):
-        weight = value.astype(dtype, copy=False)
+    weight = rounded(value, dtype)
     if weight.ndim == 1 and x.ndim > 1 and weight.size == x.shape[1]:
         return weight.reshape((1, -1) + (1,) * (x.ndim - 2))
     if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
@@ -168,6 +167,11 @@ def run_elementwise(kernel: Callable, inputs: Sequence, outs: Sequence, params: 
         flat = [out.reshape(-1) for out in outs]
         kernel(*(a.reshape(-1) for a in inputs), *params, out=flat[0] if len(flat) == 1 else tuple(flat))
         return
+    strided = getattr(kernel, "strided", None)
+    if strided and not any(clash(out, source) for out in outs for source in inputs):
+        spread = tuple(np.broadcast_to(p, inputs[-1].shape) if isinstance(p, np.ndarray) else p for p in params)
+        if strided(tuple(inputs), tuple(outs), spread):
+            return
     operands = [*inputs, *(np.broadcast_to(a, inputs[-1].shape) for a in arrays), *outs]
     readers = len(operands) - len(outs)
     flags = [["readonly", "contig", "aligned", "nbo", "overlap_assume_elementwise"]] * readers
@@ -193,6 +197,11 @@ def run_block(kernel: Callable, block: tuple, inputs: int, outs: int, params: Se
     kernel(*block[:inputs], *values, out=results[0] if outs == 1 else results)
 
 
+def new_like(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A new array of this dtype, laid out in memory like x."""
+    return np.empty_like(x, dtype, subok=False)
+
+
 # ---------------------------------------------------------------- the callables
 class Form:
     """One form of one activation from one backend."""
@@ -203,6 +212,7 @@ class Form:
         self.form = form
         self.kernel_for = kernel_for
         self.origin = origin
+        self.new_like = new_like
         self.__name__ = record.name if form == "value" else form
         self.__qualname__ = record.name if form == "value" else f"{record.name}.{form}"
         self.__signature__ = signature(record, form)
@@ -245,7 +255,7 @@ class Form:
     def _outputs(self, out: Any, x: np.ndarray, dtype: np.dtype, count: int) -> list[np.ndarray]:
         """The outputs that were given, checked, or new ones laid out in memory like x."""
         if out is None:
-            return [np.empty_like(x, dtype, subok=False) for _ in range(count)]
+            return [self.new_like(x, dtype) for _ in range(count)]
         outs = [out] if count == 1 else out
         if not isinstance(outs, (tuple, list)) or len(outs) != count:
             raise TypeError(f"out must be a pair of arrays, given {type(out).__name__}")
@@ -308,7 +318,7 @@ class RowForm(Form):
         compute = compute_dtype(dtype)
         rows = [self._rows(np.atleast_1d(a), axis, compute) for a in arrays]
         if self.form == "jacobian":
-            return self._jacobian(rows[0], np.moveaxis(x, axis, -1).shape, dtype, compute)
+            return self._jacobian(rows[0], np.moveaxis(x, axis, -1).shape, dtype)
         out = self._outputs(keywords["out"], arrays[-1], dtype, 1)[0]
         if x.size == 0:
             return out
@@ -328,7 +338,9 @@ class RowForm(Form):
         plain = np.require(moved, compute, ["C", "A"])
         return plain.reshape(count, moved.shape[-1])
 
-    def _jacobian(self, rows: np.ndarray, shape: tuple, dtype: np.dtype, compute: type) -> np.ndarray:
+    def _jacobian(self, rows: np.ndarray, shape: tuple, dtype: np.dtype) -> np.ndarray:
+        compute = np.float32 if is_half(dtype) else dtype.type
+        rows = rows.astype(compute, copy=False)
         result = np.empty((*shape, shape[-1]), compute)
         if result.size:
             with quiet():

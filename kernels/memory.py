@@ -3,7 +3,7 @@
 A new page of memory costs the system several times what an activation function costs the processor: it is faulted in
 and cleared. So ``kernels.fastest`` and ``kernels.accurate`` keep the memory of outputs of 256 KB and more once nobody
 holds the arrays (or views of them) any longer, at most ``get_limit()`` bytes of it, and give it to later outputs. That
-is for calls on contiguous float32 and float64 arrays without ``out``. The outputs are ordinary arrays that own their
+is for calls without ``out`` on arrays of a floating dtype. The outputs are ordinary arrays that own their
 data (NumPy's allocator hook, NEP 49); memory that is held shows up in the process's size until ``release()`` is called
 or a limit makes it go. ``set_limit(0)`` turns all of it off, and so does an allocator of the caller's own.
 

@@ -22,7 +22,7 @@ import numpy as np
 from kernels import crossover
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, cython_loops, dispatcher, get
-from kernels.constants import inside
+from kernels.constants import DTYPES, inside
 from kernels.measure import FORMS, Timed, sample
 from kernels.native import native
 
@@ -81,8 +81,8 @@ def timed(record: Activation, form: str, dtype: str, accuracy: str, backend: str
     """One kernel in the dispatcher's own pipeline, on n elements."""
     compute = inside(dtype, accuracy)
     segment = (0, *dispatcher.addresses(record, form, compute, backend), workers)
-    plan = cython_loops.make_plan(record, form, accuracy, {"float32": [segment], "float64": [segment]})
-    function = cython_loops.planned(plan, record, form, np.dtype(dtype).type, accuracy)
+    plan = cython_loops.make_plan(record, form, accuracy, {name: [segment] for name in DTYPES})
+    function = cython_loops.planned(plan, record, form, np.dtype(dtype).type)
     rng = np.random.default_rng(0)
     shape = (n,) if record.elementwise else (n // ROW, ROW)
     x = rng.standard_normal(shape).astype(dtype)

@@ -16,12 +16,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.activations import RECORDS, Activation
+from kernels.half import is_half
 
 ELEMENTWISE_FORMS = ("value", "derivative", "backward", "backward_from_output", "value_and_derivative")
 ROW_FORMS = ("value", "backward", "backward_from_output")
 
 #: What the kernels compute; the accurate class differs from the fast one in float32 only.
-CLASSES = ((np.float32, "fast"), (np.float32, "accurate"), (np.float64, "fast"))
+CLASSES = ((np.float32, "fast"), (np.float32, "accurate"), (np.float64, "fast"), (np.float16, "fast"))
+try:
+    from ml_dtypes import bfloat16
+except ImportError:
+    pass
+else:
+    CLASSES += ((bfloat16, "fast"),)
+#: Of each half type's numbers every so many-th.
+HALF_STEP = 1009
 
 LENGTHS = (0, 1, 3, 4, 5, 31, 33)
 PAIR_SHAPES = ((0, 4), (3, 0), (1, 2), (3, 30), (2, 34))
@@ -59,6 +68,8 @@ def kernels() -> Iterator[tuple[str, Activation, str, type, str]]:
     """Key, record, form, dtype and accuracy of every kernel."""
     for record in RECORDS:
         for form, (dtype, accuracy) in itertools.product(forms(record), CLASSES):
+            if is_half(dtype) and not record.elementwise:
+                continue
             yield f"{record.name} {form} {np.dtype(dtype)} {accuracy}", record, form, dtype, accuracy
 
 
@@ -105,6 +116,9 @@ def cases() -> Iterator[Case]:
 
 def elementwise_cases(key: str, record: Activation, form: str, dtype: type) -> Iterator[tuple]:
     """Name, arrays, parameters and layout of the cases of an elementwise kernel."""
+    if is_half(dtype):
+        yield from half_cases(record, form, dtype)
+        return
     # As the input rules prepare them: rounded to the array's dtype, whatever the kernel computes in.
     example = tuple(float(dtype(p)) for p in record.example_parameters)
     yield "special", inputs(key, form, dtype, (4,), True), example, None
@@ -120,6 +134,15 @@ def elementwise_cases(key: str, record: Activation, form: str, dtype: type) -> I
         arrays = inputs(key, form, dtype, (14,), False)
         weight = np.linspace(-1, 1, 14, dtype=dtype)
         yield "array parameter", arrays, (weight,), None
+
+
+def half_cases(record: Activation, form: str, dtype: type) -> Iterator[tuple]:
+    """Numbers of a half type from all over, and a parameter an element."""
+    x = np.arange(7, 1 << 16, HALF_STEP, np.uint16).view(dtype)
+    arrays = (np.roll(x, 5), x) if form.startswith("backward") else (x,)
+    yield "numbers", arrays, tuple(float(dtype(p)) for p in record.example_parameters), None
+    if any(p.broadcasts for p in record.parameters):
+        yield "array parameter", arrays, (np.roll(x, 9),), None
 
 
 def row_cases(key: str, record: Activation, form: str, dtype: type) -> Iterator[tuple]:
@@ -202,7 +225,8 @@ def main(path: str) -> None:
     results = {f"fma {np.dtype(dtype)}": fma_results(dtype) for dtype in (np.float32, np.float64)}
     for case in cases():
         for number, result in enumerate(run(case)):
-            results[f"{case.name} output {number}"] = result
+            # A file of NumPy's knows no bfloat16.
+            results[f"{case.name} output {number}"] = result.view(np.uint16) if is_half(case.dtype) else result
     np.savez(path, **results)
 
 

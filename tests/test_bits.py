@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import kernels
+from kernels.half import is_half
 from kernels.verify import bits
 from kernels.verify.checks import rows_or_elements
 from kernels.verify.findings import bits_differ
+from kernels.verify.halves import numbers
 from kernels.verify.inputs import UNSIGNED, evaluate, possible_outputs, quiet, reference_backend, sample
 
 COMPARED = bits.compared()
@@ -34,10 +36,15 @@ def _restored_threads():
     kernels.set_num_threads(before)
 
 
-@pytest.fixture(params=[("float32", "fast"), ("float32", "accurate"), ("float64", "fast")], ids="-".join)
+CLASSES = [("float32", "fast"), ("float32", "accurate"), ("float64", "fast"), ("float16", "fast"), ("bfloat16", "fast")]
+
+
+@pytest.fixture(params=CLASSES, ids="-".join)
 def arithmetic(request) -> tuple[type, str]:
-    """(dtype, class): float64 has one class."""
+    """(dtype, class): all but float32 have one class."""
     dtype, accuracy = request.param
+    if dtype == "bfloat16":
+        return pytest.importorskip("ml_dtypes").bfloat16, accuracy
     return np.dtype(dtype).type, accuracy
 
 
@@ -45,6 +52,9 @@ def arithmetic(request) -> tuple[type, str]:
 def anything(dtype: type, seed: int) -> np.ndarray:
     """Random bit patterns, ordinary numbers, subnormals, special values and neighbours of landmarks, shuffled."""
     rng = np.random.default_rng(seed)
+    if is_half(dtype):
+        # Twice, for the parallel drivers.
+        return rng.permutation(np.tile(numbers(np.dtype(dtype)), 2))
     unsigned = UNSIGNED[dtype]
     patterns = rng.integers(0, np.iinfo(unsigned).max, MANY // 2, dtype=unsigned, endpoint=True).view(dtype)
     subnormal = rng.integers(0, 1 << np.finfo(dtype).nmant, MANY // 100, dtype=unsigned).view(dtype)
@@ -63,8 +73,10 @@ def arrays(record, form: str, dtype: type) -> tuple[np.ndarray, np.ndarray]:
         return (evaluate(record, "value", reference_backend(), "fast", x, g) if form.endswith("output") else x), g
     if record.gate:
         # The first halves are ordinary numbers, the second ones anything.
-        b, (a, g) = anything(dtype, 0), np.random.default_rng(0).standard_normal((2, MANY // 2)).astype(dtype)
-        return np.concatenate([a.reshape(-1, 50), b[: MANY // 2].reshape(-1, 50)], axis=1), g.reshape(-1, 50)
+        b = anything(dtype, 0)
+        b = b[: min(MANY // 2, b.size) // 50 * 50]
+        a, g = np.random.default_rng(0).standard_normal((2, b.size)).astype(dtype)
+        return np.concatenate([a.reshape(-1, 50), b.reshape(-1, 50)], axis=1), g.reshape(-1, 50)
     x, g = anything(dtype, 0), anything(dtype, 1)
     x = possible_outputs(record, x) if form.endswith("output") else x
     return x, g[: x.size]

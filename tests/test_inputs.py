@@ -97,24 +97,6 @@ def test_floating_dtypes_stay(function, dtypes, arguments, values):
             assert type(one) is (dtype.type if one.ndim == 0 else np.ndarray)
 
 
-def test_float16_is_float32_rounded_once(function, record, form, backend, arguments, values, assert_same):
-    if form == "backward_parameters":
-        pytest.skip("computed in float64")
-    dtype = np.dtype(np.float16)
-    x, g = values((2, 9), dtype), values((2, 9), dtype, seed=1)
-    params = [float(np.array(p).astype(dtype)) for p in record.example_parameters]
-    count = len(params)
-    narrow = function(*arguments(x, g))
-    given_wide = arguments(x.astype(np.float32), g.astype(np.float32))
-    wide = function(*given_wide[: len(given_wide) - count], *params)
-    pairs = zip(narrow, wide, strict=True) if isinstance(wide, tuple) else [(narrow, wide)]
-    for one, other in pairs:
-        if backend != "python":  # computes in float64 and rounds once
-            assert_same(one, other.astype(dtype))
-        else:
-            np.testing.assert_allclose(one.astype(float), other.astype(float), rtol=2.0**-10, atol=1e-7)
-
-
 def test_integers_and_booleans_compute_in_float64(function, arguments, assert_same):
     for kind in ("?", *"bBhHiIlLqQ", ">i4", ">u2"):
         x = np.array([[0, 1], [1, 0]], kind)

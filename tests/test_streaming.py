@@ -28,7 +28,7 @@ def _restored():
     kernels.set_num_threads(before[1])
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float32", "float64", "float16"])
 def real(request):
     return request.param
 

@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import numpy as np
+
 from kernels.activations import FORMS, Activation, lookup
 from kernels.documentation import docstring
 from kernels.front import Missing, form_class
+from kernels.half import is_half, through_float32
 
 ACCURACIES = ("fast", "accurate")
 
@@ -169,6 +172,8 @@ def _function(name: str, backend_name: str, accuracy: str) -> Any:
 
     @functools.cache
     def kernel_for(form: str, dtype: type) -> Callable:
+        if is_half(dtype) and backend.peer:
+            return through_float32(kernel_for(form, np.float32))
         return backend.module.bind(record, form, dtype, accuracy, variant)
 
     wrap = getattr(backend.module, "wrap", lambda form, *_: form)

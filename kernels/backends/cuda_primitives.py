@@ -21,7 +21,7 @@ import numpy as np
 from numba import config, cuda, float64
 
 from kernels.activations import lookup
-from kernels.backends import numba_formulas
+from kernels.backends import numba_formulas, numba_halves
 from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
 from kernels.constants import LANES
 
@@ -209,6 +209,34 @@ def formulas(compute: str) -> dict[str, Callable]:
     return numba_formulas.bind(compute, primitives(TYPES[compute]), formula_jit)
 
 
+def _bit_primitives() -> dict[str, Callable]:
+    """A float64's bits as an integer, and back."""
+    if SIMULATED:
+        return {
+            "bits": lambda x: np.float64(x).view(np.int64),
+            "from_bits": lambda word: np.int64(word).view(np.float64),
+        }
+    from llvmlite import ir
+    from numba import types as nb
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def bits(typing_context, x):
+        return nb.int64(x), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(64))
+
+    @intrinsic
+    def from_bits(typing_context, word):
+        return nb.float64(word), lambda context, builder, signature, args: builder.bitcast(args[0], ir.DoubleType())
+
+    return {"bits": bits, "from_bits": from_bits}
+
+
+@functools.cache
+def halves(name: str) -> tuple[Callable, Callable]:
+    """(widened, narrowed) of a half type's bit patterns."""
+    return numba_halves.bind(name, primitives(np.float64) | _bit_primitives(), formula_jit)
+
+
 # ---------------------------------------------------------------- memory
 class Memory:
     """Loads and stores of one dtype at an address: ``load``, ``store``, and those of GROUP elements.
@@ -222,7 +250,7 @@ class Memory:
             self.load, self.load_group, self.store, self.store_group = _python_accesses()
         else:
             self.load, self.store = _accesses(dtype, 1, 1)
-            self.load_group, self.store_group = _accesses(dtype, GROUP, VECTOR_BYTES // dtype().itemsize)
+            self.load_group, self.store_group = _accesses(dtype, GROUP, min(GROUP, VECTOR_BYTES // dtype().itemsize))
 
 
 def _python_accesses() -> tuple[Callable, ...]:
@@ -251,7 +279,7 @@ def _accesses(dtype: type, count: int, width: int) -> tuple[Callable, Callable]:
 
     scalar = from_dtype(np.dtype(dtype))
     value = nb.UniTuple(scalar, count) if count > 1 else scalar
-    element = ir.FloatType() if dtype is np.float32 else ir.DoubleType()
+    element = {np.float32: ir.FloatType(), np.float64: ir.DoubleType(), np.uint16: ir.IntType(16)}[dtype]
     unit = ir.VectorType(element, width) if width > 1 else element
     alignment = width * dtype().itemsize
     wide, narrow = ir.IntType(64), ir.IntType(32)

@@ -13,7 +13,8 @@ import numpy as np
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import ROW_BLOCKS, Activation, lookup
 from kernels.backends import jacobians, texts
-from kernels.constants import inside
+from kernels.constants import DTYPES, HALF_TYPES, inside
+from kernels.half import SURE, format_behind, is_half, margin, through_float32
 from kernels.native import __file__ as native_package
 from kernels.native import import_errors, native
 from kernels.native.levels import levels_here
@@ -130,32 +131,44 @@ def _dispatch():
     return found
 
 
-def make_plan(record: Activation, form: str, accuracy: str, segments: dict[str, list]) -> object:
-    """A dispatcher's plan.
+def loops_in(dtype: str, accuracy: str) -> str:
+    """The format of the loops: half types go through float32, and wider where that leaves the rounding open."""
+    return "float32" if dtype in HALF_TYPES else inside(dtype, accuracy)
 
-    ``segments``: the arrays' dtype -> [(start, *loop addresses, threads)], 0 threads for all.
+
+def make_plan(
+    record: Activation, form: str, accuracy: str, segments: dict[str, list], level: str | None = None
+) -> object:
+    """A dispatcher's plan, its load and store steps of a level.
+
+    ``segments``: the arrays' dtype -> [(start, *loop addresses, threads)], 0 threads for all. Projections have float64
+    inside and need whole rows: they have no table for half types, which ``planned`` takes through float32.
     """
-    step = addresses(None)
+    step = addresses(level)
     first, second = formulas(record, form)
     projects = record.normaliser == "threshold"
     has_parts = record.kind == "row" and not projects
     tables = {}
-    for dtype in ("float32", "float64"):
-        compute = inside(dtype, accuracy)
+    for dtype in DTYPES:
+        if projects and dtype in HALF_TYPES:
+            tables[dtype] = None
+            continue
+        compute = loops_in(dtype, "fast" if projects else accuracy)
         each = (step.get((f"{first}_each", compute), 0), step.get((f"{second}_each", compute), 0))
         tables[dtype] = {
             "segments": segments[dtype],
             "each": each,
-            "widen": step["widen", "float32"],
-            "narrow": step["narrow", "float64"],
+            "compute_size": 4 if compute == "float32" else 8,
+            **_conversions(step, dtype, compute),
             "multiply": step["multiply", compute],
-            "stream": step["stream", "bytes"],
+            **{name: step[name, "bytes"] for name in ("stream", "gather", "scatter")},
+            "checked": _checked(step, record, form, dtype),
             "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
     kind = form if record.elementwise else f"{record.kind} {form}"
     if projects and form == "backward":
         kind = "row backward_from_output"  # one loop from x and the gradient
-    return _dispatch().Plan(kind, accuracy == "accurate" and not projects, tables)
+    return _dispatch().Plan(kind, tables)
 
 
 def row_parts(first: str, second: str) -> list[str]:
@@ -165,11 +178,44 @@ def row_parts(first: str, second: str) -> list[str]:
     return [*(f"{first}_{part}" for part in before), f"{name}_{products}", f"{name}_gradient{gradient}_in_place"]
 
 
+def _conversions(step: dict, dtype: str, compute: str) -> dict[str, int]:
+    """The steps between an array's dtype and what it is computed in."""
+    if dtype in HALF_TYPES:
+        return {name: step[name, dtype] for name in ("load", "save", "round")}
+    if compute == "wide":
+        return {"load": step["widen", "float32"], "save": step["narrow", "float64"], "round": 0}
+    return {"load": 0, "save": 0, "round": 0}
+
+
+def _checked(step: dict, record: Activation, form: str, dtype: str) -> dict | None:
+    """What computes a half type's results again where float32 leaves open how they are rounded; None: it never does."""
+    if dtype not in HALF_TYPES or not record.elementwise:
+        return None
+    names = [name for name in formulas(record, form) if name]
+    product = form.startswith("backward")
+    margins = [margin(record, name, dtype, product) for name in names]
+    if all(one is SURE for one in margins) and not product:
+        return None
+
+    behind = format_behind(form)
+
+    def both(values: list) -> list:
+        return [values[0], values[-1]]
+
+    return {
+        "save_tested": both([step[one.step, dtype] if one.step else 0 for one in margins]),
+        "multiply": step["multiply", behind],
+        "wide": both([step[name, behind] for name in names]),
+        "wide_each": both([step.get((f"{name}_each", behind), 0) for name in names]),
+        "tests": both(margins),
+    }
+
+
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:
     """One level for every size, one thread below THREADS_FROM."""
     rows = {}
-    for dtype in ("float32", "float64"):
-        loops = loop_addresses(record, form, inside(dtype, accuracy), level)
+    for dtype in DTYPES:
+        loops = loop_addresses(record, form, loops_in(dtype, accuracy), level)
         rows[dtype] = [(0, *loops, 1), (THREADS_FROM, *loops, 0)]
     return rows
 
@@ -177,32 +223,34 @@ def level_segments(record: Activation, form: str, accuracy: str, level: str | No
 @functools.cache
 def plan(record_name: str, form: str, accuracy: str, level: str | None) -> object:
     record = lookup(record_name)
-    return make_plan(record, form, accuracy, level_segments(record, form, accuracy, level))
+    return make_plan(record, form, accuracy, level_segments(record, form, accuracy, level), level)
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
         return jacobians.bind(record, lambda one, dtype: bind(one, "value", dtype, accuracy, variant), accuracy)
-    return planned(plan(record.name, form, accuracy, variant), record, form, dtype, accuracy)
+    return planned(plan(record.name, form, accuracy, variant), record, form, dtype)
 
 
-def planned(plan_: object, record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
+def planned(plan_: object, record: Activation, form: str, dtype: type) -> Callable:
     """A plan as a kernel for prepared arrays."""
     count = 2 if form.startswith("backward") else 1
-    compute = np.float64 if accuracy == "accurate" else dtype
-    nothing = np.empty(0, compute)
+    nothing = np.empty(0)
 
     def kernel(*args, out=None):
         inputs, params = args[:count], args[count:]
         if out is None:
-            out = np.empty(record.result_shape(form, inputs[-1].shape), dtype)
+            out = np.empty(record.result_shape(form, inputs[-1].shape), inputs[-1].dtype)
             out = (out, np.empty_like(out)) if form == "value_and_derivative" else out
-        each = bool(params) and isinstance(params[0], np.ndarray)
-        values = params[0] if each else np.array(params, compute) if params else nothing
-        plan_.call(inputs, out if isinstance(out, tuple) else (out,), values, each)
+        plan_.call(inputs, out if isinstance(out, tuple) else (out,), *values_of(params))
         return out
 
-    return kernel
+    def values_of(params: tuple) -> tuple[np.ndarray, bool]:
+        each = bool(params) and isinstance(params[0], np.ndarray)
+        return (params[0] if each else np.array(params, np.float64) if params else nothing), each
+
+    kernel.strided = lambda inputs, outs, params: plan_.call_strided(inputs, outs, *values_of(params))
+    return through_float32(kernel) if is_half(dtype) and record.normaliser == "threshold" else kernel
 
 
 def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):
@@ -214,6 +262,7 @@ def wrap(general, record: Activation, form: str, accuracy: str, variant: str | N
 
 def fast_form(general, record: Activation, form: str, plan_: object):
     """The direct C path, with ``general`` for every call that C leaves to Python."""
+    general.new_like = native("dispatch").new_like
     from_output = form == "backward_from_output"
     parameters = tuple(
         (sys.intern(p.name), p.default, from_output and p.nonnegative_from_output) for p in record.parameters

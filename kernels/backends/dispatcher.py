@@ -12,7 +12,7 @@ from collections.abc import Callable
 from kernels import crossover
 from kernels.activations import Activation, lookup
 from kernels.backends import cython_loops, jacobians, numpy_vector
-from kernels.constants import inside
+from kernels.constants import DTYPES
 
 
 def reason() -> None:
@@ -36,8 +36,8 @@ def plan(name: str, form: str, accuracy: str) -> object:
     """The dispatcher's plan, its addresses drawn from the crossover table."""
     record = lookup(name)
     rows = {}
-    for dtype in ("float32", "float64"):
-        compute = inside(dtype, accuracy)
+    for dtype in DTYPES:
+        compute = cython_loops.loops_in(dtype, accuracy)
         found = crossover.segments(activation=name, form=form, dtype=dtype, accuracy=accuracy)
         rows[dtype] = [(s["from"], *addresses(record, form, compute, s["backend"]), s["threads"]) for s in found]
     return cython_loops.make_plan(record, form, accuracy, rows)
@@ -72,7 +72,7 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
         return numpy_vector.bind(record, form, dtype, accuracy)
     if form == "jacobian":
         return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
-    return cython_loops.planned(plan(record.name, form, accuracy), record, form, dtype, accuracy)
+    return cython_loops.planned(plan(record.name, form, accuracy), record, form, dtype)
 
 
 def wrap(general, record: Activation, form: str, accuracy: str, variant: str | None):

@@ -17,6 +17,7 @@ from kernels import threads
 from kernels.activations import RECORDS, Activation, lookup
 from kernels.backends import jacobians
 from kernels.constants import LANES, inside
+from kernels.half import format_behind, is_half, through_float32
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: From this many elements on, the parallel driver runs.
@@ -102,6 +103,23 @@ def primitives(dtype: type) -> dict[str, Callable]:
     return {"fma": fma, "power_of_two": power_of_two, "copy_sign": copy_sign, "sqrt": sqrt}
 
 
+def bit_primitives() -> dict[str, Callable]:
+    """A float64's bits as an integer, and back."""
+    from llvmlite import ir
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def bits(_, x):
+        return types.int64(x), lambda context, builder, sig, args: builder.bitcast(args[0], ir.IntType(64))
+
+    @intrinsic
+    def from_bits(_, word):
+        return types.float64(word), lambda context, builder, sig, args: builder.bitcast(args[0], ir.DoubleType())
+
+    return {"bits": bits, "from_bits": from_bits}
+
+
 @functools.cache
 def _tools():
     """Intrinsics: call a kernel by address, an array on the stack, a pointer from an address."""
@@ -153,13 +171,18 @@ def _tools():
 # ---------------------------------------------------------------- kernels
 def _compile(function: Callable, compute: str, params: type | None = None) -> object:
     """A kernel in a format, whose parameters are of the same type unless another is given."""
-    from numba import cfunc, from_dtype, types
-
     from kernels.backends.numba_formulas import TYPES
 
     real = TYPES[compute]
-    number, parameter = (types.CPointer(from_dtype(np.dtype(t))) for t in (real, params or real))
-    kernel = cfunc(types.void(number, number, types.intp, parameter), error_model="numpy", nopython=True)(function)
+    return _compile_typed(function, real, real, params or real)
+
+
+def _compile_typed(function: Callable, *arrays: type) -> object:
+    """A kernel for elements of x, out and params of these types."""
+    from numba import cfunc, from_dtype, types
+
+    x, out, params = (types.CPointer(from_dtype(np.dtype(one))) for one in arrays)
+    kernel = cfunc(types.void(x, out, types.intp, params), error_model="numpy", nopython=True)(function)
     _kept.append(kernel)
     return kernel
 
@@ -203,6 +226,19 @@ def _loop(formula: Callable, parameters: int, each: bool) -> Callable:
 def elementwise(formula: str, compute: str, parameters: int, each: bool = False) -> object:
     """The compiled loop around one scalar formula; its ``.address`` is the kernel."""
     return _compile(_loop(formulas(compute)[formula], parameters, each), compute)
+
+
+@functools.cache
+def conversions(half: str) -> tuple[object, object]:
+    """The steps that load a half type's bit patterns as float64 and save float64 as such, rounded once."""
+    from numba import njit
+
+    from kernels.backends import numba_halves
+
+    needs = bit_primitives() | {"copy_sign": primitives(np.float64)["copy_sign"]}
+    widened, narrowed = numba_halves.bind(half, needs, njit(error_model="numpy"))
+    load = _compile_typed(_loop(widened, 0, False), np.uint16, np.float64, np.float64)
+    return load, _compile_typed(_loop(narrowed, 0, False), np.float64, np.uint16, np.float64)
 
 
 @functools.cache
@@ -592,10 +628,49 @@ def drivers(dtype: type, compute: type, parallel: bool) -> tuple[Callable, Calla
     return compiled(over_blocks), compiled(over_rows), compiled(over_pairs)
 
 
-def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None:
+def _driver(which: int, dtype: type, compute: type, parallel: bool) -> Callable:
+    return drivers(dtype, compute, parallel)[which]
+
+
+@functools.cache
+def half_driver(parallel: bool) -> Callable:
+    """The loop over blocks of a half type's bit patterns, computed in float64."""
+    from numba import njit, prange
+
+    call = _tools()[0]
+    span = prange if parallel else range
+
+    def over_blocks(load, save, first, second, x, g, out, out2, params, each):
+        for k in span((x.size + BLOCK - 1) // BLOCK):
+            start = k * BLOCK
+            stop = min(start + BLOCK, x.size)
+            n = stop - start
+            source, result, other = np.empty(n), np.empty(n), np.empty(n)
+            call(load, x[start:stop], source, n, result, result)
+            if each:
+                call(load, params[start:stop], other, n, result, result)
+                call(first, source, result, n, other, other)
+            else:
+                call(first, source, result, n, params, params)
+            if g.size:
+                call(load, g[start:stop], other, n, result, result)
+                for i in range(n):
+                    result[i] = other[i] * result[i]
+            call(save, result, out[start:stop], n, result, result)
+            if second:
+                if each:
+                    call(second, source, result, n, other, other)
+                else:
+                    call(second, source, result, n, params, params)
+                call(save, result, out2[start:stop], n, result, result)
+
+    return njit(parallel=parallel, error_model="numpy", nogil=True)(over_blocks)
+
+
+def _run(driver: Callable[[bool], Callable], size: int, args: tuple) -> None:
     """The serial driver for little work and in a forked child, else the parallel one, one call at a time."""
     if size < THREADS_FROM or threads.get_num_threads() == 1:
-        drivers(dtype, compute, False)[which](*args)
+        driver(False)(*args)
         return
     import numba
 
@@ -603,7 +678,7 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
         before = numba.get_num_threads()
         numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         try:
-            drivers(dtype, compute, True)[which](*args)
+            driver(True)(*args)
         finally:
             numba.set_num_threads(before)
 
@@ -611,7 +686,9 @@ def _run(which: int, dtype: type, compute: type, size: int, args: tuple) -> None
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     if form == "jacobian":
         return jacobians.bind(record, lambda one, inside: bind(one, "value", inside, accuracy), accuracy)
-    compute = inside(np.dtype(dtype).name, accuracy)
+    if is_half(dtype) and not record.elementwise:
+        return through_float32(bind(record, form, np.float32, "fast"))
+    compute = format_behind(form) if is_half(dtype) else inside(np.dtype(dtype).name, accuracy)
     if record.elementwise:
         return _bind_elementwise(record, form, dtype, compute)
     if record.gate:
@@ -627,6 +704,9 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
     inputs = 2 if form.startswith("backward") else 1
     nothing = np.empty(0, dtype)
     real = formulas(compute)["real"]
+    halves = is_half(dtype)
+    steps = tuple(step.address for step in conversions(np.dtype(dtype).name)) if halves else ()
+    driver = half_driver if halves else functools.partial(_driver, 0, dtype, real)
 
     def address(formula: str | None, each: bool) -> int:
         return elementwise(formula, record.format_of(formula, compute), count, each).address if formula else 0
@@ -640,10 +720,14 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
             out = np.empty_like(x)
             out = (out, np.empty_like(x)) if second else out
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = np.asarray(params[0] if each else params, real)
+        values = params[0] if each and halves else np.asarray(params[0] if each else params, real)
         pair = (address(first, True), address(second, True)) if each else plain
         one, two = out if second else (out, nothing)
-        _run(0, dtype, real, x.size, (*pair, x, g, one, two, values, each))
+        arrays = (x, g, one, two)
+        if halves:
+            arrays = tuple(array.view(np.uint16) for array in arrays)
+            values = values.view(np.uint16) if each else values
+        _run(driver, x.size, (*steps, *pair, *arrays, values, each))
         return out
 
     return kernel
@@ -658,11 +742,12 @@ def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Call
     projects = record.normaliser == "threshold" and form == "backward"
     first = 0 if form == "backward_from_output" or projects else row(value, compute).address
     second = 0 if form == "value" else row(gradient, compute).address
+    driver = functools.partial(_driver, 1, dtype, real)
 
     def kernel(*args, out=None):
         x = args[-1]
         out = np.empty_like(x) if out is None else out
-        _run(1, dtype, real, x.size, (first, second, x, args[0], out))
+        _run(driver, x.size, (first, second, x, args[0], out))
         return out
 
     return kernel
@@ -670,11 +755,12 @@ def _bind_rows(record: Activation, form: str, dtype: type, compute: str) -> Call
 
 def _bind_gated(record: Activation, form: str, dtype: type, compute: str) -> Callable:
     real, address = formulas(compute)["real"], gated(record.name, form, compute).address
+    driver = functools.partial(_driver, 2, dtype, real)
 
     def kernel(*args, out=None):
         x = args[-1]
         out = np.empty(record.result_shape(form, x.shape), dtype) if out is None else out
-        _run(2, dtype, real, x.size, (address, x, args[0], out))
+        _run(driver, x.size, (address, x, args[0], out))
         return out
 
     return kernel

@@ -21,6 +21,7 @@ from kernels.activations import Activation, lookup
 from kernels.backends import cython_loops, jacobians, texts
 from kernels.backends.numba_formulas import TYPES
 from kernels.constants import LANES, inside
+from kernels.half import format_behind, is_half, through_float32
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
 
@@ -87,8 +88,13 @@ def variants() -> tuple[str, ...]:
 # ---------------------------------------------------------------- kernels
 def _inside(dtype: type, accuracy: str) -> tuple[str, type]:
     """The format in which arrays of ``dtype`` are computed, and its type."""
-    compute = inside(np.dtype(dtype).name, accuracy)
+    compute = "float64" if is_half(dtype) else inside(np.dtype(dtype).name, accuracy)
     return compute, TYPES[compute]
+
+
+def _stored(dtype: type) -> type:
+    """What lies in memory: of half types, which Numba lacks, the bit patterns."""
+    return np.uint16 if is_half(dtype) else dtype
 
 
 def _formula(record: Activation, form: str, compute: str) -> Callable:
@@ -106,23 +112,28 @@ def _formula(record: Activation, form: str, compute: str) -> Callable:
     return device.device(spread)
 
 
-def _apply(record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
+def _apply(record: Activation, form: str, dtype: type, accuracy: str, parameter_array: bool) -> Callable:
     """The body of the elementwise loop: converts, computes, rounds once."""
     from kernels.backends import cuda_primitives as device
 
     compute, real = _inside(dtype, accuracy)
+    load, save, parameter = real, dtype, real
+    if is_half(dtype):
+        compute = format_behind(form)
+        load, save = device.halves(np.dtype(dtype).name)
+        parameter = load if parameter_array else real
     function = _formula(record, form, compute)
     value = _formula(record, "value", compute)
     multiply = device.primitives(real)["rounded_multiply"]
 
     def one(x, second, p, q):
-        return (dtype(function(real(x), real(p), real(q))),)
+        return (save(function(load(x), parameter(p), real(q))),)
 
     def product(g, x, p, q):
-        return (dtype(multiply(real(g), function(real(x), real(p), real(q)))),)
+        return (save(multiply(load(g), function(load(x), parameter(p), real(q)))),)
 
     def both(x, second, p, q):
-        return dtype(value(real(x), real(p), real(q))), dtype(function(real(x), real(p), real(q)))
+        return save(value(load(x), parameter(p), real(q))), save(function(load(x), parameter(p), real(q)))
 
     bodies = {"backward": product, "backward_from_output": product, "value_and_derivative": both}
     return device.device(bodies.get(form, one))
@@ -156,7 +167,7 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
     from kernels.backends import cuda_primitives as device
 
     record = lookup(name)
-    memory = device.Memory(dtype)
+    memory = device.Memory(_stored(dtype))
     address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
     if record.gate:
         loop = device.pair_loop(_gated(record, form, dtype, accuracy), memory, form == "backward")
@@ -168,7 +179,7 @@ def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: boo
         else:
             loop = device.row_loop(*cython_loops.formulas(record, form), compute, memory, form)
         return loop, (address, address, address, count, count)
-    apply = _apply(record, form, dtype, accuracy)
+    apply = _apply(record, form, dtype, accuracy, parameter_array)
     loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
     p = address if parameter_array else scalar
     return loop, (address, address, p, scalar, address, address, count, count, count)
@@ -318,7 +329,9 @@ class _Kernel:
     """A kernel for one activation, form, dtype and accuracy; compiled at its first launch."""
 
     def __init__(self, record: Activation, form: str, dtype: type, accuracy: str):
-        self.record, self.form, self.dtype, self.accuracy = record, form, dtype, accuracy
+        self.record, self.form, self.accuracy = record, form, accuracy
+        self.dtype, self.stored = dtype, _stored(dtype)
+        self.real = np.float64 if is_half(dtype) else dtype
         self.inputs = 2 if form in ("backward", "backward_from_output") else 1
         self.outputs = 2 if form == "value_and_derivative" else 1
 
@@ -336,38 +349,40 @@ class _Kernel:
         cuda = _cuda()
         shape = self.record.result_shape(self.form, inputs[-1].shape)
         outs = tuple(np.empty(shape, self.dtype) if out is None else out for out in outs)
-        inputs = tuple(cuda.to_device(array) for array in inputs)
-        parameters = tuple(cuda.to_device(p) if _is_array(p) and _on_host(p) else p for p in parameters)
+        inputs = tuple(cuda.to_device(array.view(self.stored)) for array in inputs)
+        parameters = tuple(
+            cuda.to_device(p.view(self.stored)) if _is_array(p) and _on_host(p) else p for p in parameters
+        )
         results = self._on_device(inputs, parameters, (None,) * len(outs))
         for result, out in zip(results, outs, strict=True):
             if out.size:
-                result.copy_to_host(out)
+                result.copy_to_host(out.view(self.stored))
         return outs
 
     def _on_device(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
-        views = [_View(array, self.dtype) for array in inputs]
-        arrays = {k: _View(p, self.dtype) for k, p in enumerate(parameters) if _is_array(p)}
-        given = [_View(out, self.dtype) for out in outs if out is not None]
+        views = [_View(array, self.stored) for array in inputs]
+        arrays = {k: _View(p, self.stored) for k, p in enumerate(parameters) if _is_array(p)}
+        given = [_View(out, self.stored) for out in outs if out is not None]
         shape = self.record.result_shape(self.form, views[-1].shape)
         for view in (*arrays.values(), *given):
             _expect(view, shape)
         for view in views[:-1]:
             _expect(view, self.record.result_shape("value", views[-1].shape))
         stream = _stream([*views, *arrays.values(), *given])
-        new = functools.partial(_cuda().device_array, shape, self.dtype, stream=stream)
+        new = functools.partial(_cuda().device_array, shape, self.stored, stream=stream)
         outs = tuple(new() if out is None else out for out in outs)
         if math.prod(shape):
             launch = self._launch_elements if self.record.elementwise else self._launch_rows
-            launch(views, parameters, arrays, [_View(out, self.dtype) for out in outs], stream)
+            launch(views, parameters, arrays, [_View(out, self.stored) for out in outs], stream)
         return outs
 
     def _launch_elements(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
         if set(arrays) - {0}:
             raise TypeError(f"{self.record.name}: only the first parameter may be an array")
         n = inputs[0].size
-        start, groups = _groups([*inputs, *arrays.values(), *outs], n, self.dtype().itemsize)
-        values = [arrays[k].argument if k in arrays else self.dtype(v) for k, v in enumerate(parameters)]
-        p, q = [*values, self.dtype(0), self.dtype(0)][:2]
+        start, groups = _groups([*inputs, *arrays.values(), *outs], n, self.stored().itemsize)
+        values = [arrays[k].argument if k in arrays else self.real(v) for k, v in enumerate(parameters)]
+        p, q = [*values, self.real(0), self.real(0)][:2]
         kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, bool(arrays))
         addresses = inputs[0].argument, inputs[-1].argument
         targets = outs[0].argument, outs[-1].argument
@@ -392,4 +407,6 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: Non
     """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
     if form == "jacobian":
         return jacobians.bind(record, lambda one, _: bind(one, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
+    if is_half(dtype) and not record.elementwise:
+        return through_float32(_Kernel(record, form, np.float32, "fast"))
     return _Kernel(record, form, dtype, accuracy)

@@ -374,6 +374,13 @@ def softshrink_derivative(x, lambd):
 
 
 # ---------------------------------------------------------------- hardsigmoid, hardswish
+def visible(x):
+    """x, or of its sign what a sum with 1 still shows: x (1/2 + x) near 0 is beside a tie of half types' subnormals."""
+    if WIDE:
+        return copy_sign(VISIBLE, x) if abs(x) < VISIBLE else x
+    return x
+
+
 def sixth_of_sum(x):
     """(x + 3) / 6 for |x| <= 6, nearly rounded once: with what rounding took from the sum, and a 1/6 of two parts."""
     t = x + real(3)
@@ -391,7 +398,7 @@ def hardsigmoid_derivative(x):
 
 def hardswish(x):
     y = real(-3) if x < real(-3) else x
-    gated = y * sixth_of_sum(y)
+    gated = y * sixth_of_sum(visible(y))
     return x if x > real(3) else gated
 
 
@@ -619,7 +626,7 @@ def gate_product(numerator, y, beta):
 def swish(x, beta):
     """x / (1 + e^-t), t = beta x; an open gate is 1."""
     y = clamp(x, vanishing_point(beta))
-    gated = gate_product(y, y, beta)
+    gated = gate_product(y, visible(y), beta)
     return x if beta * y > GATE_OPEN else gated
 
 
@@ -757,9 +764,10 @@ def finite_product(a, b):
 
 def gated(y, high, low):
     """y / (1 + e^(high + low))."""
-    z = fma(high, LOG2E, SHIFT_DOWN)
+    v = visible(high)
+    z = fma(v, LOG2E, SHIFT_DOWN)
     p = power_of_two(z)
-    m = expm1_of_parts(high, low, z - SHIFT_DOWN)
+    m = expm1_of_parts(v, low, z - SHIFT_DOWN)
     return (y / down_plus(p, m)) * DOWN
 
 

@@ -17,6 +17,7 @@ from numpy.polynomial.chebyshev import chebval
 from kernels import coefficients
 from kernels.activations import Activation
 from kernels.backends import texts
+from kernels.half import is_half, stored
 
 #: sqrt(2 / pi)
 GELU_ROOT = 0.7978845608028654
@@ -526,7 +527,8 @@ def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str
     kernel = compose(*text) if compose else text[0]
     if record.gate:
         kernel = functools.partial(kernel, record.gate_parameters)
-    return _widened(kernel, dtype) if accuracy == "accurate" and dtype is np.float32 else kernel
+    wide = is_half(dtype) or (accuracy == "accurate" and dtype is np.float32)
+    return _widened(kernel, dtype) if wide else kernel
 
 
 def _backward(derivative: Callable) -> Callable:
@@ -584,14 +586,7 @@ def _widened(kernel: Callable, dtype: type) -> Callable:
     def accurate(*data, out=None):
         result = kernel(*(a.astype(np.float64) if isinstance(a, np.ndarray) else a for a in data))
         if isinstance(result, tuple):
-            return tuple(_round(a, to, dtype) for a, to in zip(result, out or (None, None), strict=True))
-        return _round(result, out, dtype)
+            return tuple(stored(a, dtype, to) for a, to in zip(result, out or (None, None), strict=True))
+        return stored(result, dtype, out)
 
     return accurate
-
-
-def _round(result: np.ndarray, out: np.ndarray | None, dtype: type) -> np.ndarray:
-    if out is None:
-        return result.astype(dtype)
-    out[...] = result
-    return out

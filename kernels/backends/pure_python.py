@@ -18,6 +18,7 @@ import numpy as np
 
 from kernels.activations import Activation
 from kernels.backends import pure_python_if_else, texts
+from kernels.half import rounded
 
 LARGEST = sys.float_info.max
 #: math.exp raises OverflowError beyond.
@@ -600,7 +601,7 @@ def _over_arrays(loop: Callable, dtype: type, shape_of: Callable) -> Callable:
 
     def kernel(*data, out=None):
         x = data[0]
-        result = loop(*(a.tolist() if isinstance(a, np.ndarray) else a for a in data))
+        result = loop(*(a.astype(np.float64).tolist() if isinstance(a, np.ndarray) else a for a in data))
         if not isinstance(x, np.ndarray):
             return result
         shape = shape_of(data)
@@ -617,6 +618,5 @@ def _store(result: list, shape: tuple[int, ...], dtype: type, out: np.ndarray | 
     if out is None:
         out = np.empty(shape, dtype)
     if out.size:
-        with np.errstate(over="ignore"):
-            out[...] = result
+        out[...] = rounded(np.array(result, np.float64), dtype)
     return out

@@ -2,14 +2,14 @@
 """The fast call path: from a Python call straight to a kernel's address, through the block pipeline, over threads.
 
 A ``Plan`` holds, for each dtype, the addresses to use from which size on. A ``FastForm`` is the callable that users see: an
-exact, C-contiguous float32 or float64 array goes to the plan in C, anything else to ``general``, a Python function.
+exact, C-contiguous array of a floating dtype goes to the plan in C, anything else to ``general``, a Python function.
 """
 cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
-from libc.stdint cimport intptr_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport intptr_t, uint64_t, uintptr_t
+from libc.string cimport memcmp, memcpy, memset
 
 import numpy as np
 
@@ -51,6 +51,11 @@ cdef extern from "workers.h" nogil:
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMem_Handler:
         pass
+    const int NPY_HALF
+    const int NPY_USERDEF
+    const int NPY_KEEPORDER
+    PyObject *PyArray_DescrFromType(int number)
+    object PyArray_NewLikeArray(cnp.ndarray like, int order, PyObject *dtype, int subclass)
     object PyDataMem_SetHandler(object handler)
     PyObject *PyDataMem_DefaultHandler
 
@@ -100,8 +105,17 @@ cdef enum:
     STREAMED_BLOCK = 2048
     #: Below, releasing the GIL costs more than it gives.
     RELEASE_GIL_FROM = 8192
-    FLOAT32 = 0
-    FLOAT64 = 1
+
+#: Dtypes with a table of their own.
+cdef enum Dtype:
+    FLOAT32
+    FLOAT64
+    FLOAT16
+    BFLOAT16
+    DTYPES
+
+DTYPE_NAMES = ("float32", "float64", "float16", "bfloat16")
+cdef int[DTYPES] ITEMSIZE = [4, 8, 2, 2]
 
 cdef enum Kind:
     SINGLE = 0  # x -> out
@@ -143,40 +157,52 @@ cdef struct RowParts:
     Kernel add_products  # y, g -> lanes
     Kernel gradient  # g, lanes, y -> y
 
+include "checked.pxi"
+
 cdef struct Table:
     int count
-    bint wide  # float32 computed in float64
-    Kernel widen
-    Kernel narrow
+    int compute_size  # bytes of a number while it is computed
+    Kernel load  # to what is computed in; NULL: the dtype itself
+    Kernel save
+    Kernel round  # float64 to a half type's numbers, as float32
     Kernel multiply
+    bint is_checked
+    Checked checked
     Kernel stream  # bytes past the caches
+    Kernel gather
+    Kernel scatter
     RowParts parts
     Segment segments[MAX_SEGMENTS]
 
 cdef struct Task:
     Kind kind
-    bint wide
     bint aliased  # an output is an input: read each block before it is written
     bint each  # one parameter an element
     bint streamed  # outputs go past the caches
     bint wake  # worth waking workers for
     int itemsize
+    int compute_size
     intptr_t n  # elements, or rows
     intptr_t row  # of a gated pair, its half
     Kernel kernel
     Kernel second
     Kernel streamed_kernel
     Kernel streamed_second
-    Kernel widen
-    Kernel narrow
+    Kernel load
+    Kernel save
+    Kernel round
     Kernel multiply
     Kernel stream
+    Kernel gather
+    Kernel scatter
+    const Checked *checked  # NULL: what is saved is rounded right
     const RowParts *parts
     const char *x
     const char *g
     char *out
     char *out2
     const char *params
+    const double *wide_params  # the same, for results that are computed again
 
 # ---------------------------------------------------------------- threads
 # ``kernels.threads`` sets it, to 1 in a forked child.
@@ -237,6 +263,22 @@ def release_outputs():
     outputs_shrink(0)
 
 
+cdef object like(cnp.ndarray x, bint *fresh):
+    """A new array laid out like x, in native byte order; a large one from the memory of collected outputs, or ``fresh``."""
+    cdef bint pooled = <size_t>cnp.PyArray_NBYTES(x) >= OUTPUTS_FROM and outputs.limit
+    before = PyDataMem_SetHandler(output_memory) if pooled else None
+    if pooled and <PyObject *>before != PyDataMem_DefaultHandler:
+        PyDataMem_SetHandler(before)
+        pooled = False
+    try:
+        out = PyArray_NewLikeArray(x, NPY_KEEPORDER, PyArray_DescrFromType(cnp.PyArray_TYPE(x)), 0)
+    finally:
+        if pooled:
+            PyDataMem_SetHandler(before)
+    fresh[0] |= outputs_fresh if pooled else True
+    return out
+
+
 cdef object empty_like(cnp.ndarray x, bint half, bint *fresh):
     """A new array like x, or ``half`` of it; a large one from the memory of collected outputs, or ``fresh``."""
     cdef cnp.npy_intp shape[cnp.NPY_MAXDIMS]
@@ -259,6 +301,20 @@ cdef object empty_like(cnp.ndarray x, bint half, bint *fresh):
         PyDataMem_SetHandler(before)
     fresh[0] |= outputs_fresh
     return out
+
+
+def new_like(x, dtype):
+    """``numpy.empty_like`` of whatever layout; a large array from the memory of collected outputs."""
+    if x.size * dtype.itemsize < OUTPUTS_FROM or not outputs.limit:
+        return np.empty_like(x, dtype, subok=False)
+    before = PyDataMem_SetHandler(output_memory)
+    if <PyObject *>before != PyDataMem_DefaultHandler:
+        PyDataMem_SetHandler(before)
+        return np.empty_like(x, dtype, subok=False)
+    try:
+        return np.empty_like(x, dtype, subok=False)
+    finally:
+        PyDataMem_SetHandler(before)
 
 
 # ---------------------------------------------------------------- the block pipeline
@@ -285,7 +341,7 @@ cdef void run_blocks(const Task *task, intptr_t start, intptr_t stop) noexcept n
 
 cdef inline bint has_streamed_loops(const Task *task) noexcept nogil:
     """Whether the loops write past the caches by themselves; those of a pair need outputs that begin lines together."""
-    if task.wide or task.each:
+    if task.load != NULL or task.each:
         return False
     if task.kind == PAIR:
         return (
@@ -319,7 +375,7 @@ cdef inline bint is_fused(const Task *task) noexcept nogil:
 
 cdef inline bint is_one_loop(const Task *task) noexcept nogil:
     """Whether no block needs a load or a store step."""
-    return not (task.wide or task.aliased or task.streamed) and (task.kind == SINGLE or is_fused(task))
+    return not (task.load != NULL or task.aliased or task.streamed) and (task.kind == SINGLE or is_fused(task))
 
 
 cdef inline void run_loop(const Task *task, const char *x, char *out, intptr_t position, intptr_t m,
@@ -335,24 +391,25 @@ cdef inline void run_loop(const Task *task, const char *x, char *out, intptr_t p
 
 
 cdef inline const char *parameters_at(const Task *task, intptr_t offset, const char *params) noexcept nogil:
-    """The parameters of a block; those of the wide class are widened block by block."""
-    return params + offset if task.each and not task.wide else params
+    """The parameters of a block; those that need a load step are loaded block by block."""
+    return params + offset if task.each and task.load == NULL else params
 
 
 cdef void run_block(const Task *task, intptr_t position, intptr_t m) noexcept nogil:
     """Load, compute and store a block of m elements."""
     cdef Block source, result, extra
+    if task.checked != NULL:
+        run_checked_block(task, position, m)
+        return
     cdef intptr_t offset = position * task.itemsize
     cdef const char *x = task.x + offset
     cdef const char *params = task.params
-    cdef bint buffered = task.wide or task.aliased or task.streamed
+    cdef bint buffered = task.load != NULL or task.aliased or task.streamed
     cdef char *out = <char *>result.numbers if buffered else task.out + offset
-    if task.each and task.wide:
-        task.widen(task.params + offset, extra.numbers, m, NULL)
-        params = <const char *>extra.numbers
-    if task.wide:
-        task.widen(x, source.numbers, m, NULL)
-        x = <const char *>source.numbers
+    if task.each:
+        params = load(task, task.params + offset, m, extra.numbers) if task.load != NULL else params
+    if task.load != NULL:
+        x = load(task, x, m, source.numbers)
     elif task.aliased:
         memcpy(source.numbers, x, m * task.itemsize)
         x = <const char *>source.numbers
@@ -367,10 +424,10 @@ cdef void run_block(const Task *task, intptr_t position, intptr_t m) noexcept no
 
 
 cdef inline const char *load(const Task *task, const char *x, intptr_t m, double *place) noexcept nogil:
-    """m numbers in the compute type: where they are, or widened."""
-    if not task.wide:
+    """m numbers as they are computed: where they are, or converted into a place."""
+    if task.load == NULL:
         return x
-    task.widen(x, place, m, NULL)
+    task.load(x, place, m, NULL)
     return <const char *>place
 
 
@@ -387,13 +444,12 @@ cdef inline intptr_t to_line(const Task *task, intptr_t start) noexcept nogil:
 
 
 cdef inline void store(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
-    cdef Block single_block
-    cdef float *single = <float *>single_block.numbers
-    if task.wide and task.streamed:
-        task.narrow(result, single, m, NULL)
-        task.stream(single, out, m * task.itemsize, NULL)
-    elif task.wide:
-        task.narrow(result, out, m, NULL)
+    cdef Block saved
+    if task.save != NULL and task.streamed:
+        task.save(result, saved.numbers, m, NULL)
+        task.stream(saved.numbers, out, m * task.itemsize, NULL)
+    elif task.save != NULL:
+        task.save(result, out, m, NULL)
     elif task.streamed:
         task.stream(result, out, m * task.itemsize, NULL)
     elif task.aliased:
@@ -430,8 +486,16 @@ cdef void run(const Task *task, int threads) noexcept nogil:
     if is_rows(task.kind):
         chunk = max(<intptr_t>1, <intptr_t>LEAST_CHUNK // max(task.row, <intptr_t>1))
     else:
-        chunk = min(max(task.n // (8 * <intptr_t>threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
+        chunk = chunk_of(task.n, threads)
     workers_run(run_elements_or_rows, task, task.n, chunk, threads, task.wake)
+
+
+cdef inline intptr_t chunk_of(intptr_t n, int threads) noexcept nogil:
+    """Elements that a worker takes at once of n."""
+    return min(max(n // (8 * <intptr_t>threads) // BLOCK * BLOCK, <intptr_t>LEAST_CHUNK), <intptr_t>MOST_CHUNK)
+
+
+include "strided.pxi"
 
 
 # ---------------------------------------------------------------- copying
@@ -468,22 +532,24 @@ cdef class Plan:
     """The addresses of one form by dtype and size, and the pipeline around them."""
 
     cdef Kind kind
-    cdef Table tables[2]
-    cdef Kernel each[2]
-    cdef Kernel each_second[2]
+    cdef Table tables[DTYPES]
+    cdef Kernel each[DTYPES]
+    cdef Kernel each_second[DTYPES]
 
-    def __init__(self, str kind, bint accurate, dict tables):
-        """``tables``: "float32" and "float64" -> dict with "segments" [(start, *loops, threads)], the steps "widen", "narrow",
-        "multiply", "stream", and "each" (kernel, second), 0 where there is none. Loops: kernel, second, and both streamed."""
+    def __init__(self, str kind, dict tables):
+        """``tables``: dtype -> dict with "segments" [(start, *loops, threads)], the steps "load", "save", "multiply", "stream",
+        "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
+        Loops: kernel, second, and both streamed. A dtype without a table is left to Python."""
         self.kind = KINDS[kind]
-        self._fill(&self.tables[FLOAT32], tables["float32"], accurate)
-        self._fill(&self.tables[FLOAT64], tables["float64"], False)
-        for index, name in enumerate(("float32", "float64")):
+        for index, name in enumerate(DTYPE_NAMES):
+            if tables[name] is None:
+                continue
+            self._fill(&self.tables[index], tables[name])
             first, second = tables[name]["each"]
             self.each[index] = <Kernel><uintptr_t>first
             self.each_second[index] = <Kernel><uintptr_t>second
 
-    cdef int _fill(self, Table *table, dict source, bint wide) except -1:
+    cdef int _fill(self, Table *table, dict source) except -1:
         segments = source["segments"]
         if not 1 <= len(segments) <= MAX_SEGMENTS or segments[0][0] != 0:
             raise ValueError(f"a table has 1 to {MAX_SEGMENTS} segments and the first starts at 0, given {segments}")
@@ -491,11 +557,17 @@ cdef class Plan:
         if starts != sorted(set(starts)) or any(min(segment) < 0 for segment in segments):
             raise ValueError(f"starts must rise and threads must not be negative, given {segments}")
         table.count = len(segments)
-        table.wide = wide
-        table.widen = <Kernel><uintptr_t>source["widen"]
-        table.narrow = <Kernel><uintptr_t>source["narrow"]
+        table.compute_size = source["compute_size"]
+        table.load = <Kernel><uintptr_t>source["load"]
+        table.save = <Kernel><uintptr_t>source["save"]
+        table.round = <Kernel><uintptr_t>source["round"]
+        table.is_checked = source["checked"] is not None
+        if table.is_checked:
+            fill_checked(&table.checked, source["checked"])
         table.multiply = <Kernel><uintptr_t>source["multiply"]
         table.stream = <Kernel><uintptr_t>source["stream"]
+        table.gather = <Kernel><uintptr_t>source["gather"]
+        table.scatter = <Kernel><uintptr_t>source["scatter"]
         if source["parts"]:
             parts = source["parts"]
             table.parts.begin = <Kernel><uintptr_t>parts[0]
@@ -516,22 +588,69 @@ cdef class Plan:
     def call(self, tuple inputs, tuple outputs, object params, bint each):
         """Run on prepared arrays: C-contiguous, aligned, native, one float dtype, one size (rows: one 2-d shape).
 
-        ``inputs`` is (x,) or (g, x); ``params`` is a contiguous array of the parameters in the compute dtype or, with
-        ``each``, of one parameter an element in the arrays' dtype. An output is a whole input or shares nothing with it.
+        ``inputs`` is (x,) or (g, x); ``params`` is a contiguous array of the parameters in float64, rounded to the arrays'
+        dtype, or, with ``each``, of one parameter an element in that dtype. An output is a whole input or shares nothing
+        with it.
         """
         cdef Task task
         cdef cnp.ndarray x = inputs[len(inputs) - 1]
         cdef cnp.ndarray p = params
-        cdef int index = FLOAT64 if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else FLOAT32
+        cdef int index = dtype_index(x)
         cdef int threads
+        cdef Parameters values
         threads = self.prepare(&task, index, x, inputs[0], outputs[0], outputs[len(outputs) - 1])
-        task.params = <const char *>cnp.PyArray_DATA(p)
         task.each = each
         if each:
+            task.params = <const char *>cnp.PyArray_DATA(p)
             task.kernel = self.each[index]
             task.second = self.each_second[index]
+        else:
+            memcpy(values.wide, cnp.PyArray_DATA(p), cnp.PyArray_NBYTES(p))
+            set_parameters(&task, &values, cnp.PyArray_SIZE(p))
         with nogil:
             run(&task, threads)
+
+    def call_strided(self, tuple inputs, tuple outputs, object params, bint each):
+        """As ``call``, on arrays of one shape and dtype that lie in memory in any way; False, and nothing done, where they
+        are not of one dtype or have too many axes. An output is a whole input, laid out the same, or shares nothing with it.
+        """
+        cdef cnp.ndarray p = params
+        cdef Parameters values
+        cdef int index = dtype_index(inputs[0])
+        for array in (*inputs, *outputs, *((params,) if each else ())):
+            if index < 0 or dtype_index(array) != index:
+                return False
+        if not each:
+            memcpy(values.wide, cnp.PyArray_DATA(p), cnp.PyArray_NBYTES(p))
+        operands = [inputs[len(inputs) - 1], inputs[0] if len(inputs) == 2 else None, params if each else None,
+                    outputs[0], outputs[1] if len(outputs) == 2 else None]
+        return self.run_strided(index, operands, &values, 0 if each else <int>cnp.PyArray_SIZE(p), True)
+
+    cdef bint run_strided(self, int index, list operands, Parameters *values, int parameters, bint fresh) except -1:
+        """False, and nothing done, where the arrays have too many axes."""
+        cdef StridedTask strided
+        cdef Task *task = &strided.task
+        cdef cnp.ndarray x = operands[X]
+        cdef cnp.ndarray out = operands[OUT1]
+        cdef int threads
+        if not lay_out(&strided.layout, operands):
+            return False
+        threads = self.prepare(task, index, x, x if operands[G] is None else operands[G], out,
+                               out if operands[OUT2] is None else operands[OUT2])
+        task.each = operands[PARAMS] is not None
+        if task.each:
+            task.kernel = self.each[index]
+            task.second = self.each_second[index]
+        set_parameters(task, values, parameters)
+        task.streamed = task.streamed and not fresh and lies_side_by_side(&strided)
+        with nogil:
+            if lies_side_by_side(&strided):
+                run_side_by_side(&strided, threads)
+            elif threads == 1:
+                run_strided(&strided, 0, task.n)
+            else:
+                workers_run(run_strided, &strided, task.n, chunk_of(task.n, threads), threads, task.wake)
+        return True
 
     cdef int prepare(self, Task *task, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out,
                      cnp.ndarray out2) noexcept:
@@ -543,25 +662,27 @@ cdef class Plan:
         while table.segments[i].start > size:
             i -= 1
         task.kind = self.kind
-        task.wide = table.wide
-        task.itemsize = 8 if index == FLOAT64 else 4
+        task.itemsize = ITEMSIZE[index]
+        task.compute_size = table.compute_size
         task.wake = size >= WAKE_FACTOR * table.segments[i].start
         task.kernel = table.segments[i].kernel
         task.second = table.segments[i].second
         task.streamed_kernel = table.segments[i].streamed
         task.streamed_second = table.segments[i].second_streamed
-        task.widen = table.widen
-        task.narrow = table.narrow
+        task.load = table.load
+        task.save = table.save
+        task.round = table.round
+        task.checked = &table.checked if table.is_checked else NULL
         task.multiply = table.multiply
         task.stream = table.stream
+        task.gather = table.gather
+        task.scatter = table.scatter
         task.parts = &table.parts
         task.x = <const char *>cnp.PyArray_DATA(x)
         task.g = <const char *>cnp.PyArray_DATA(g)
         task.out = <char *>cnp.PyArray_DATA(out)
         task.out2 = <char *>cnp.PyArray_DATA(out2)
-        task.aliased = (
-            task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
-        )
+        task.aliased = is_aliased(task)
         task.streamed = not task.aliased and traffic(self.kind) * cnp.PyArray_NBYTES(x) >= stream_from
         if is_rows(self.kind):
             task.row = cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
@@ -580,6 +701,25 @@ cdef class Plan:
         return min(threads, usable_threads()) if threads else usable_threads()
 
 
+cdef struct Parameters:
+    double wide[MAX_PARAMETERS]
+    float narrow[MAX_PARAMETERS]
+
+
+cdef inline void set_parameters(Task *task, Parameters *values, int count) noexcept nogil:
+    """Give a task its parameters, which are rounded to the arrays' dtype, as it computes."""
+    cdef int k
+    for k in range(count):
+        values.narrow[k] = <float>values.wide[k]
+    task.wide_params = values.wide
+    task.params = <const char *>values.wide if task.compute_size == sizeof(double) else <const char *>values.narrow
+
+
+cdef inline bint is_aliased(const Task *task) noexcept nogil:
+    """Whether an output is an input."""
+    return task.x == task.out or task.x == task.out2 or task.g == task.out or task.g == task.out2
+
+
 cdef inline double traffic(Kind kind) noexcept nogil:
     """Arrays of x's size that a call reads or writes."""
     if is_gated(kind):
@@ -588,17 +728,37 @@ cdef inline double traffic(Kind kind) noexcept nogil:
 
 
 # ---------------------------------------------------------------- the callable
-cdef inline int direct_dtype(object array) noexcept:
-    """FLOAT32 or FLOAT64 for an array that C can take as it is, else -1."""
-    cdef int number
+#: NumPy's number for bfloat16 once it was seen: who makes such arrays has imported ml_dtypes.
+cdef int bfloat16_number = -1
+
+
+cdef int dtype_index(cnp.ndarray array) except -2:
+    """The table of an array's dtype, or -1."""
+    global bfloat16_number
+    cdef int number = cnp.PyArray_TYPE(array)
+    if number == cnp.NPY_FLOAT:
+        return FLOAT32
+    if number == cnp.NPY_DOUBLE:
+        return FLOAT64
+    if number == NPY_HALF:
+        return FLOAT16
+    if number == bfloat16_number:
+        return BFLOAT16
+    if number < NPY_USERDEF or array.dtype.name != "bfloat16":
+        return -1
+    bfloat16_number = number
+    return BFLOAT16
+
+
+cdef inline int direct_dtype(object array) except -2:
+    """The table of the dtype of an array that C can take as it is, else -1."""
     if not cnp.PyArray_CheckExact(array):
         return -1
     if not (cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>array) and cnp.PyArray_ISBEHAVED_RO(<cnp.ndarray>array)):
         return -1
     if cnp.PyArray_NDIM(<cnp.ndarray>array) == 0:
         return -1
-    number = cnp.PyArray_TYPE(<cnp.ndarray>array)
-    return FLOAT32 if number == cnp.NPY_FLOAT else FLOAT64 if number == cnp.NPY_DOUBLE else -1
+    return dtype_index(<cnp.ndarray>array)
 
 
 cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
@@ -612,7 +772,7 @@ cdef inline bint overlaps_partly(cnp.ndarray a, cnp.ndarray b) noexcept:
     return not same and first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)
 
 
-cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray g, Kind kind) noexcept:
+cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray g, Kind kind) except -1:
     """Whether C can write a result into ``out``: like x, writeable, one of the inputs or apart from both."""
     return (
         direct_dtype(out) == index
@@ -623,7 +783,7 @@ cdef inline bint takes_result(object out, int index, cnp.ndarray x, cnp.ndarray 
     )
 
 
-cdef inline bint takes_pair(tuple pair, int index, cnp.ndarray x):
+cdef inline bint takes_pair(tuple pair, int index, cnp.ndarray x) except -1:
     """Whether C can write the two results into a pair of arrays, which must be apart."""
     if PyTuple_GET_SIZE(pair) != 2 or not takes_result(pair[0], index, x, x, PAIR) or not takes_result(pair[1], index, x, x, PAIR):
         return False
@@ -683,6 +843,18 @@ cdef class FastForm:
     def __repr__(self):
         return repr(self.general)
 
+    cdef void round_parameters(self, int index, Parameters *values) noexcept:
+        """A parameter is rounded to the arrays' dtype before use, whatever it is computed in."""
+        cdef float rounded
+        cdef int k
+        if index == FLOAT64:
+            return
+        for k in range(self.parameters):
+            rounded = <float>values.wide[k]
+            if index != FLOAT32:
+                self.plan.tables[index].round(&values.wide[k], &rounded, 1, NULL)
+            values.wide[k] = rounded
+
     cdef bint set_parameter(self, double *values, int *given, int k, object value) noexcept:
         """Take a parameter that is exactly a float or a small int; False leaves the call to Python."""
         if type(value) is float:
@@ -729,32 +901,32 @@ cdef class FastForm:
 cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, PyObject *kwnames):
     cdef FastForm form = <FastForm>callable_
     cdef Py_ssize_t count = PyVectorcall_NARGS(nargsf)
-    cdef double values[MAX_PARAMETERS]
+    cdef Parameters values
     cdef PyObject *given_out = NULL
     cdef cnp.ndarray x, g
     cdef int index
     cdef bint fresh = False
     if form.plan is None:
         raise TypeError("this form was never initialised")
-    if not form.parse(args, count, kwnames, values, &given_out):
+    if not form.parse(args, count, kwnames, values.wide, &given_out):
         return call_general(form, args, count, kwnames)
     index = direct_dtype(<object>args[form.inputs - 1])
-    if index < 0:
-        return call_general(form, args, count, kwnames)
+    if index < 0 or not form.plan.tables[index].count:
+        return call_strided(form, args, count, kwnames, &values, given_out)
     x = <cnp.ndarray>args[form.inputs - 1]
     if is_gated(form.plan.kind) and cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1) % 2:
         return call_general(form, args, count, kwnames)
     g = x
     if form.inputs == 2:
         if direct_dtype(<object>args[0]) != index:
-            return call_general(form, args, count, kwnames)
+            return call_strided(form, args, count, kwnames, &values, given_out)
         g = <cnp.ndarray>args[0]
         if not (is_half(g, x) if form.plan.kind == GATE_BACKWARD else same_shape(g, x)):
             return call_general(form, args, count, kwnames)
     if given_out == NULL or <object>given_out is None:
         if form.plan.kind == PAIR:
             pair = (empty_like(x, False, &fresh), empty_like(x, False, &fresh))
-            run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], values, fresh)
+            run_direct(form, index, x, g, <cnp.ndarray>pair[0], <cnp.ndarray>pair[1], &values, fresh)
             return pair
         out = empty_like(x, form.plan.kind == GATE, &fresh)
     else:
@@ -762,36 +934,96 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
         if form.plan.kind == PAIR:
             if type(out) is not tuple or not takes_pair(<tuple>out, index, x):
                 return call_general(form, args, count, kwnames)
-            run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], values, False)
+            run_direct(form, index, x, g, <cnp.ndarray>(<tuple>out)[0], <cnp.ndarray>(<tuple>out)[1], &values, False)
             return out
         if not takes_result(out, index, x, g, form.plan.kind):
-            return call_general(form, args, count, kwnames)
-    run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, values, fresh)
+            return call_strided(form, args, count, kwnames, &values, given_out)
+    run_direct(form, index, x, g, <cnp.ndarray>out, <cnp.ndarray>out, &values, fresh)
     return out
 
 
 cdef void run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
-                    double *values, bint fresh) noexcept:
+                    Parameters *values, bint fresh) noexcept:
     cdef Task task
-    cdef float narrow_values[MAX_PARAMETERS]
-    cdef int k
     cdef int threads = form.plan.prepare(&task, index, x, g, out, out2)
     task.each = False
     # The system clears new pages through the caches: stores that go past them would only send that to memory, too.
     task.streamed = task.streamed and not fresh
-    task.params = <const char *>values
-    if index == FLOAT32:
-        # A parameter is rounded to the array's dtype before use, whatever it is computed in.
-        for k in range(form.parameters):
-            narrow_values[k] = <float>values[k]
-            values[k] = <double>narrow_values[k]
-        if not task.wide:
-            task.params = <const char *>narrow_values
+    form.round_parameters(index, values)
+    set_parameters(&task, values, form.parameters)
     if cnp.PyArray_SIZE(x) < RELEASE_GIL_FROM:
         run(&task, 1)
     else:
         with nogil:
             run(&task, threads)
+
+
+cdef inline bint is_strided(object array, int index, cnp.ndarray x) except -1:
+    """Whether this is an array of x's shape and of a dtype with a table."""
+    return (
+        cnp.PyArray_CheckExact(array)
+        and cnp.PyArray_NDIM(<cnp.ndarray>array) > 0
+        and dtype_index(<cnp.ndarray>array) == index
+        and same_shape(<cnp.ndarray>array, x)
+    )
+
+
+cdef void span(cnp.ndarray a, char **first, char **end) noexcept:
+    """The memory from an array's first byte to its last."""
+    cdef int axis
+    cdef intptr_t length
+    first[0] = <char *>cnp.PyArray_DATA(a)
+    end[0] = first[0] + cnp.PyArray_ITEMSIZE(a)
+    for axis in range(cnp.PyArray_NDIM(a)):
+        length = (cnp.PyArray_DIM(a, axis) - 1) * cnp.PyArray_STRIDE(a, axis)
+        if length < 0:
+            first[0] += length
+        else:
+            end[0] += length
+
+
+cdef bint is_apart_or_same(cnp.ndarray out, cnp.ndarray a) noexcept:
+    """Whether two arrays of one shape have the same elements or no memory in common."""
+    cdef char *first
+    cdef char *end
+    cdef char *other_first
+    cdef char *other_end
+    if cnp.PyArray_DATA(out) == cnp.PyArray_DATA(a):
+        return memcmp(cnp.PyArray_STRIDES(out), cnp.PyArray_STRIDES(a), cnp.PyArray_NDIM(a) * sizeof(intptr_t)) == 0
+    span(out, &first, &end)
+    span(a, &other_first, &other_end)
+    return end <= other_first or other_end <= first
+
+
+cdef object call_strided(FastForm form, PyObject *const *args, Py_ssize_t count, PyObject *kwnames, Parameters *values,
+                         PyObject *given_out):
+    """The call on arrays of one shape and dtype that lie in memory in any way; any other call as Python."""
+    cdef object x = <object>args[form.inputs - 1]
+    cdef object g = <object>args[0] if form.inputs == 2 else None
+    cdef object out, out2 = None
+    cdef bint given = given_out != NULL and <object>given_out is not None
+    cdef bint fresh = False
+    cdef int index
+    if form.plan.kind >= ROW or not cnp.PyArray_CheckExact(x) or (given and form.plan.kind == PAIR):
+        return call_general(form, args, count, kwnames)
+    index = dtype_index(<cnp.ndarray>x)
+    if index < 0 or not is_strided(x, index, <cnp.ndarray>x):
+        return call_general(form, args, count, kwnames)
+    if g is not None and not is_strided(g, index, <cnp.ndarray>x):
+        return call_general(form, args, count, kwnames)
+    if given:
+        out = <object>given_out
+        if not (is_strided(out, index, <cnp.ndarray>x) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out)
+                and is_apart_or_same(<cnp.ndarray>out, <cnp.ndarray>x)
+                and (g is None or is_apart_or_same(<cnp.ndarray>out, <cnp.ndarray>g))):
+            return call_general(form, args, count, kwnames)
+    else:
+        out = like(x, &fresh)
+        out2 = like(x, &fresh) if form.plan.kind == PAIR else None
+    form.round_parameters(index, values)
+    if not form.plan.run_strided(index, [x, g, None, out, out2], values, form.parameters, fresh):
+        return call_general(form, args, count, kwnames)
+    return out if out2 is None else (out, out2)
 
 
 cdef object call_general(FastForm form, PyObject *const *args, Py_ssize_t count, PyObject *kwnames):

@@ -357,6 +357,14 @@ cdef inline real softshrink_derivative(real x, real lambd) noexcept nogil:
 
 
 # ---------------------------------------------------------------- hardsigmoid, hardswish
+cdef inline real visible(real x) noexcept nogil:
+    """x, or of its sign what a sum with 1 still shows: x (1/2 + x) near 0 is beside a tie of half types' subnormals."""
+    if real is wide:
+        return copy_sign(VISIBLE(x), x) if absolute(x) < VISIBLE(x) else x
+    else:
+        return x
+
+
 cdef inline real sixth_of_sum(real x) noexcept nogil:
     """(x + 3) / 6 for |x| <= 6, nearly rounded once: with what rounding took from the sum, and a 1/6 of two parts."""
     cdef real t = x + <real>3
@@ -374,7 +382,7 @@ cdef inline real hardsigmoid_derivative(real x) noexcept nogil:
 
 cdef inline real hardswish(real x) noexcept nogil:
     cdef real y = <real>-3 if x < <real>-3 else x
-    cdef real gated = y * sixth_of_sum(y)
+    cdef real gated = y * sixth_of_sum(visible(y))
     return x if x > <real>3 else gated
 
 
@@ -606,7 +614,7 @@ cdef inline real gate_product(real numerator, real y, real beta) noexcept nogil:
 cdef inline real swish(real x, real beta) noexcept nogil:
     """x / (1 + e^-t), t = beta x; an open gate is 1."""
     cdef real y = clamp(x, vanishing_point(beta))
-    cdef real gated = gate_product(y, y, beta)
+    cdef real gated = gate_product(y, visible(y), beta)
     return x if beta * y > GATE_OPEN(x) else gated
 
 
@@ -752,9 +760,10 @@ cdef inline real finite_product(real a, real b) noexcept nogil:
 
 cdef inline real gated(real y, real high, real low) noexcept nogil:
     """y / (1 + e^(high + low))."""
-    cdef real z = fma(high, LOG2E(y), SHIFT_DOWN(y))
+    cdef real v = visible(high)
+    cdef real z = fma(v, LOG2E(y), SHIFT_DOWN(y))
     cdef real p = power_of_two(z)
-    cdef real m = expm1_of_parts(high, low, z - SHIFT_DOWN(y))
+    cdef real m = expm1_of_parts(v, low, z - SHIFT_DOWN(y))
     return (y / down_plus(p, m)) * DOWN(y)
 
 

@@ -7,7 +7,7 @@ cdef enum:
 
 
 cdef void run_gates(const Task *task, intptr_t start, intptr_t stop) noexcept nogil:
-    cdef bint direct = task.row >= LONG_HALF and not (task.wide or task.aliased or task.streamed)
+    cdef bint direct = task.row >= LONG_HALF and not (task.load != NULL or task.aliased or task.streamed)
     cdef intptr_t block = STREAMED_BLOCK // task.itemsize if task.streamed else BLOCK
     cdef intptr_t position = start
     cdef intptr_t m = min(first_block(task, start, block), stop - start)
@@ -58,16 +58,16 @@ cdef void run_gate_block(const Task *task, intptr_t position, intptr_t m) noexce
 
 cdef const char *gather(const Task *task, intptr_t position, intptr_t m, intptr_t shift, double *place) noexcept nogil:
     """m elements of the halves that begin ``shift`` after the rows, in the compute type: where they are, or one after another."""
-    cdef intptr_t size = sizeof(double) if task.wide else task.itemsize
+    cdef intptr_t size = task.compute_size
     cdef intptr_t count = task.row - position % task.row
     cdef const char *x = task.x + gate_offset(task, position) + shift * task.itemsize
     cdef char *target = <char *>place
-    if m <= count and not task.wide:
+    if m <= count and task.load == NULL:
         return x
     while m > 0:
         count = min(count, m)
-        if task.wide:
-            task.widen(x, target, count, NULL)
+        if task.load != NULL:
+            task.load(x, target, count, NULL)
         else:
             memcpy(target, x, count * size)
         target += count * size
@@ -79,7 +79,7 @@ cdef const char *gather(const Task *task, intptr_t position, intptr_t m, intptr_
 
 cdef void scatter(const Task *task, intptr_t position, intptr_t m, intptr_t shift, const char *result) noexcept nogil:
     """m results to the halves that begin ``shift`` after the rows."""
-    cdef intptr_t size = sizeof(double) if task.wide else task.itemsize
+    cdef intptr_t size = task.compute_size
     cdef intptr_t count = task.row - position % task.row
     cdef char *out = task.out + gate_offset(task, position) + shift * task.itemsize
     while m > 0:
@@ -92,7 +92,7 @@ cdef void scatter(const Task *task, intptr_t position, intptr_t m, intptr_t shif
 
 
 cdef inline void put(const Task *task, const char *result, char *out, intptr_t m) noexcept nogil:
-    if task.wide or task.streamed:
+    if task.save != NULL or task.streamed:
         store(task, result, out, m)
     else:
         memcpy(out, result, m * task.itemsize)

@@ -11,7 +11,7 @@ cdef enum Pass:
 
 cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
     """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
-    cdef bint scratch = task.wide or (task.kind == ROW_BACKWARD and task.g == task.out)
+    cdef bint scratch = task.load != NULL or (task.kind == ROW_BACKWARD and task.g == task.out)
     cdef intptr_t most = last - first
     cdef intptr_t count
     if scratch or task.kind == ROW_BACKWARD or streams_rows(task):
@@ -38,7 +38,7 @@ cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexc
     cdef intptr_t m = count * task.row
     cdef intptr_t offset = first * task.row * task.itemsize
     cdef const char *x = load(task, task.x + offset, m, source.numbers)
-    cdef bint buffered = task.wide or streams_rows(task)
+    cdef bint buffered = task.load != NULL or streams_rows(task)
     cdef char *out = <char *>middle.numbers if buffered else task.out + offset
     cdef char *y = out
     cdef intptr_t arguments[2]
@@ -90,7 +90,7 @@ cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass whic
         task.parts.add_terms(x, state, m, NULL)
         return
     if task.kind == ROW_GRADIENT:
-        memcpy(y, x, m * (sizeof(double) if task.wide else task.itemsize))
+        memcpy(y, x, m * task.compute_size)
     else:
         task.parts.normalise(x, y, m, state)
     if which == ADD_PRODUCTS:
@@ -98,7 +98,7 @@ cdef void run_row_block(const Task *task, intptr_t offset, intptr_t m, Pass whic
         return
     if task.kind != ROW:
         task.parts.gradient(load(task, task.g + offset, m, block.numbers), y, m, products)
-    if task.wide:
-        task.narrow(y, task.out + offset, m, NULL)
+    if task.save != NULL:
+        task.save(y, task.out + offset, m, NULL)
     else:
         memcpy(task.out + offset, y, m * task.itemsize)

@@ -9,7 +9,6 @@ import numpy as np
 
 from kernels.activations import Activation, Bounds
 from kernels.backends import find
-from kernels.verify.inputs import UNSIGNED
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def bound_of(bounds: Bounds, backend: str, dtype: type, accuracy: str) -> float:
 
 def bits_differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where two arrays differ to the bit; any NaN equals any NaN, +0 and -0 differ."""
-    unsigned = UNSIGNED[a.dtype.type]
+    unsigned = f"u{a.dtype.itemsize}"
     return (a.view(unsigned) != b.view(unsigned)) & ~(np.isnan(a) & np.isnan(b))
 
 

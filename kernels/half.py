@@ -1,0 +1,127 @@
+"""Half types, float16 and bfloat16: how float64 is rounded to them once, and when float32 is not enough to tell how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from kernels.activations import Activation
+from kernels.constants import HALF_TYPES
+
+#: Bits of a float64 that are not its exponent.
+_SIGNIFICAND = 52
+
+
+class Half(NamedTuple):
+    """A half type: bits of the significand, the smallest normal number, and from where on it is infinite."""
+
+    bits: int
+    smallest: float
+    limit: float
+
+
+HALVES = {"float16": Half(11, 2.0**-14, 65520.0), "bfloat16": Half(8, 2.0**-126, (2 - 2.0**-8) * 2.0**127)}
+
+
+def format_behind(form: str) -> str:
+    """The format whose results, rounded once, elementwise functions of half types give in a form; rows give float32's.
+
+    A factor may be far below what float32 holds and "wide" is made for, and the product above it.
+    """
+    return "float64" if form.startswith("backward") else "wide"
+
+
+def is_half(dtype: np.dtype | type) -> bool:
+    return np.dtype(dtype).name in HALF_TYPES
+
+
+def rounded(values: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Values as an array of a dtype, rounded once: NumPy rounds float64 to float32 on its way to bfloat16."""
+    dtype, values = np.dtype(dtype), np.asarray(values)
+    if not is_half(dtype) or values.dtype != np.float64:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return values.astype(dtype, copy=False)
+    half = HALVES[dtype.name]
+    size = np.abs(values)
+    power = np.clip(size, half.smallest, half.limit).view(np.int64) >> _SIGNIFICAND
+    # Sums with 1.5 times this power of two have the last place of the half type.
+    shift = 1.5 * ((power + (_SIGNIFICAND + 1 - half.bits)) << _SIGNIFICAND).view(np.float64)
+    with np.errstate(invalid="ignore"):
+        result = np.where(size >= half.limit, np.inf, (size + shift) - shift)
+        return np.copysign(result, values).astype(dtype)
+
+
+def through_float32(kernel: Callable) -> Callable:
+    """A kernel for float32 arrays as one for arrays of a half type, whose results are float32's, rounded once."""
+
+    def of_halves(*data, out=None):
+        dtype = data[0].dtype
+        results = kernel(*(a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in data))
+        if isinstance(results, tuple):
+            return tuple(stored(one, dtype, to) for one, to in zip(results, out or (None, None), strict=True))
+        return stored(results, dtype, out)
+
+    return of_halves
+
+
+def stored(result: np.ndarray, dtype: np.dtype | type, out: np.ndarray | None) -> np.ndarray:
+    """A result, rounded once, in ``out`` or in a new array."""
+    narrow = rounded(result, dtype)
+    if out is None:
+        return narrow
+    out[...] = narrow
+    return out
+
+
+class Margin(NamedTuple):
+    """How far a result in float32 may be off, and the store step that finds where that decides how it is rounded.
+
+    By ``steps`` of float32 numbers; or by relative |y| + least, a product with g also by scaled |g|. A product below
+    ``tiny`` may be that of an underflow.
+    """
+
+    step: str
+    steps: int = 0
+    relative: float = 0.0
+    least: float = 0.0
+    scaled: float = 0.0
+    tiny: float = 0.0
+
+
+#: Rounded right without a look.
+SURE = Margin("")
+_EPS = 2.0**-23
+#: One operation on half types' numbers, rounded to float32 and then again, gives what rounding once does: float32 has
+#: twice their bits and two more.
+_ONE_ROUNDING = 0.5
+#: Nearly one rounding, without parameters, and right for each number.
+_SURE = ("hardsigmoid", "hardswish_derivative")
+#: Below what half types can tell from zero.
+_UNDERFLOW = {"float16": 2.0**-100, "bfloat16": 2.0**-145}
+#: A factor that underflowed is off by less than this, times the other factor; in float16 that never shows.
+_UNDERFLOW_OF_FACTOR, _TINY = 2.0**-120, 2.0**-60
+
+
+def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margin:
+    """How far a formula in float32, or its product with a gradient, may be off."""
+    bounds = record.ulp[formula.removeprefix(record.name).removeprefix("_") or "value"]
+    near_root = 1.01 * bounds.absolute * _EPS
+    # In units in the last place, which a power of two changes; the margin itself is rounded, too.
+    relative = (bounds.float32 + (1.02 if product else 0.51)) * _EPS
+    if near_root and product:
+        return Margin("save_tested", 0, relative, _UNDERFLOW[dtype], near_root)
+    if near_root:
+        return Margin("save_tested", 0, relative, near_root)
+    if not product:
+        sure = bounds.float32 <= _ONE_ROUNDING or formula in _SURE
+        return SURE if sure else Margin("save_near", math.ceil(bounds.float32))
+    if bounds.float32 == 0 and dtype == "float16":
+        return SURE
+    steps = math.ceil(2 * bounds.float32 + 0.5)
+    if dtype == "float16":
+        return Margin("save_near", steps)
+    tiny = _TINY if bounds.float32 > _ONE_ROUNDING and formula not in _SURE else 0.0
+    return Margin("save_near", steps, relative, _UNDERFLOW[dtype], _UNDERFLOW_OF_FACTOR if tiny else 0.0, tiny)

@@ -1,0 +1,23 @@
+/* How far results may be off that are about to be rounded to a half type, and where that decides how they are rounded. */
+#ifndef KERNELS_HALF_TEST_H
+#define KERNELS_HALF_TEST_H
+
+#include <stdint.h>
+
+/* Elements of a word of doubts, and of a block at most. */
+#define HALF_WORD 64
+#define HALF_MOST 1024
+
+/* The error of y is at most ``steps`` of float32 numbers; or, where those say too little, relative |y| + least, and that of
+ * a product with g also scaled |g|. Where a product is below ``tiny`` its factor may be an underflow. */
+typedef struct {
+    int32_t steps;
+    float tiny;
+    float relative;
+    float least;
+    float scaled;
+    const float *g;
+    uint64_t doubts[HALF_MOST / HALF_WORD]; /* a bit for each element */
+} half_test;
+
+#endif
