@@ -16,7 +16,15 @@ from kernels.report.rows import Row
 DISPATCHER = "fastest"
 BASELINE = "numpy"
 #: What the sweep holds fixed: what a user gets who gives ``out=``.
-ORDINARY = {"accuracy": "fast", "data": "normal", "allocate": False, "cold": False, "threads": None, "dtype": "float32"}
+ORDINARY = {
+    "accuracy": "fast",
+    "data": "normal",
+    "allocate": False,
+    "cold": False,
+    "threads": None,
+    "keep": False,
+    "dtype": "float32",
+}
 #: (label, first size, last size) of the sizes that the answer speaks of.
 BANDS = (
     ("short arrays, up to 1,000 elements", 0, 10**3),
@@ -183,7 +191,7 @@ def condition(row: Row) -> str:
         "" if row["dtype"] == "float32" else row["dtype"],
         "" if row["data"] == "normal" else f"{row['data']} data",
         "" if row["accuracy"] == "fast" else row["accuracy"],
-        "new output each call" if row["allocate"] else "",
+        "new output, kept" if row["keep"] else "new output, dropped" if row["allocate"] else "",
         "caches evicted" if row["cold"] else "",
         "" if row["threads"] is None else f"threads: {row['threads']}",
     ]

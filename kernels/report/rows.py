@@ -1,7 +1,8 @@
-"""The rows on disk: flat JSON objects, one a line, of four kinds.
+"""The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"measurement" one case. A file is only ever appended to, so an interrupted run loses nothing.
+"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network, and "end"
+closes the run. A file is only ever appended to, so an interrupted run loses nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FORMAT = 1
 PEERS_PLAN = "peers-"
 
 #: What a measurement is of: the fields of ``measure.Case``.
-CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads")
+CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads", "keep")
 #: What is measured; None where a case was skipped.
 MEASURED = (
     "seconds_q1",
@@ -31,7 +32,10 @@ MEASURED = (
     "share_of_ceiling",
     "ulp",
     "compile_seconds",
+    "memory_bytes",
 )
+#: What rows of earlier commits lack.
+ADDED = {"keep": False, "memory_bytes": None}
 #: "busy_elsewhere": cores that other processes used meanwhile.
 ABOUT = ("level", "peer", "load", "busy_elsewhere", "machine", "commit")
 #: "ok"; "wrong": the result is not a number where it should be; "skipped" and "failed" come with a reason.
@@ -41,6 +45,10 @@ KEYS = {
     "run": ("format", "plan", "fingerprint", "cases", "started", "facts", "machine", "commit", "backends", "left_out"),
     "curve": ("activation", "title", "x", "value", "derivative"),
     "ceiling": ("bytes", "threads", "gb_per_s", "ways"),
+    "roof": ("cache", "first", "last", "bytes", "threads", "gb_per_s", "ways"),
+    "learning": ("experiment", "activation", "rate", "bias", "loss", "accuracy", "dead", "zeros", "parameters"),
+    "layers": ("experiment", "activation", "scale", "mean", "variance", "zeros", "gradient"),
+    "step": ("activation", "backend", "batch", "sizes", "seconds_q1", "seconds_median", "seconds_q3"),
     "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
     "end": ("seconds",),
 }
@@ -104,6 +112,8 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
         except ValueError as error:
             problems.append(f"{path.name}:{number} is not JSON ({error}); the line is left out")
             continue
+        if isinstance(row, dict) and row.get("kind") == "measurement":
+            row = ADDED | row
         problem = check(row)
         if problem:
             problems.append(f"{path.name}:{number}: {problem}; the line is left out")
