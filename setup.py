@@ -170,7 +170,8 @@ class BuildWhatCompiles(build_ext):
             ext.extra_link_args.append("-fopenmp")
         else:
             self.reasons["openmp"] = (
-                "the compiler has no OpenMP (-fopenmp): limits set by threadpoolctl are not seen, textbook loops are serial"
+                "the compiler has no OpenMP (-fopenmp): limits set by threadpoolctl are not seen, "
+                "and textbook loops are serial"
             )
 
     def obstacle(self):

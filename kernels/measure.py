@@ -40,6 +40,8 @@ SAMPLE_NS = 10_000_000
 #: A contestant is sampled until its relative interquartile range is this small, or the budget is used.
 STABLE = 0.02
 FEWEST, STABLE_FROM, MOST = 3, 7, 60
+#: The memory of a call is looked at for arrays up to this size: what it allocates an element is the same beyond.
+LOOKED_INTO = 10_000
 #: Bytes that a call of a copy loop moves, the least: some milliseconds.
 COPIED = 1 << 28
 #: Bytes of two arrays that lie in no cache.
@@ -494,7 +496,7 @@ def roofs(threads_: int) -> list[Roof]:
 
 
 def roof_speeds(roof: Roof, threads_: int, budget_s: float = 0.15) -> dict[str, float]:
-    """GB/s, read plus written, of copy loops of our own that stay in a cache: many copies a call, so calls cost nothing.
+    """GB/s, read plus written, of our own copy loops within a cache: many copies a call, so that calls cost nothing.
 
     Empty without the compiled part."""
     if cython_loops.reason() is not None:
@@ -538,7 +540,7 @@ def _chosen(case: Case, most: int) -> np.ndarray:
 
 def peak_memory(prepared: Prepared) -> int | None:
     """Bytes that a call allocates at its peak, new output included; None where the arrays are too large to look."""
-    if prepared.case.n > CHECKED:
+    if prepared.case.n > LOOKED_INTO:
         return None
     tracemalloc.start()
     try:

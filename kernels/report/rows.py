@@ -1,8 +1,8 @@
 """The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network, and "end"
-closes the run. A file is only ever appended to, so an interrupted run loses nothing.
+"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network, and
+"end" closes the run. A file is only ever appended to, so an interrupted run loses nothing.
 """
 
 from __future__ import annotations
