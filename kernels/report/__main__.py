@@ -182,7 +182,7 @@ def draw(folder: Path) -> int:
         if rows.header(found) is None:
             return _fail(f"{path} has no readable run row at its start; measure again, with --fresh")
     try:
-        from kernels.report import charts, page
+        from kernels.report import charts, overviews, page
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     from kernels.report import accuracy
@@ -192,13 +192,14 @@ def draw(folder: Path) -> int:
     found, raced = (read[path][0] if path else None for path in newest)
     # Without a run of its own the page has the race alone.
     findings = Findings(found or [row for row in raced if row["kind"] != "measurement"])
-    drawn = charts.draw_all(findings)
+    race = raced and Race(raced)
+    drawn = charts.draw_all(findings) | overviews.draw_all(findings, race)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
     documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
-    text = page.render(findings, drawn, problems, raced and Race(raced), accuracy.swept(folder), documented)
+    text = page.render(findings, drawn, problems, race, accuracy.swept(folder), documented)
     target.write_text(text, encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE

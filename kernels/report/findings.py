@@ -15,6 +15,8 @@ from kernels.report.rows import Row
 #: Not one of the ways to write a kernel, but what this project makes of them.
 DISPATCHER = "fastest"
 BASELINE = "numpy"
+#: The size at which data sets, texts and errors are compared: every array stays in the second-level cache.
+IN_CACHE = 10_000
 #: What the sweep holds fixed: what a user gets who gives ``out=``.
 ORDINARY = {
     "accuracy": "fast",
@@ -138,6 +140,31 @@ class Findings:
 
     def curve(self, activation: str) -> Row | None:
         return next((row for row in rows.of_kind(self.rows, "curve") if row["activation"] == activation), None)
+
+    @cached_property
+    def _first_calls(self) -> dict[str, dict[tuple, float]]:
+        found: dict[str, dict[tuple, float]] = {}
+        for row in self.timed:
+            mine = found.setdefault(row["backend"], {})
+            key = (row["activation"], row["form"], row["dtype"], row["accuracy"])
+            mine[key] = max(mine.get(key, 0.0), row["compile_seconds"])
+        return found
+
+    def first_calls(self, backend: str) -> dict[tuple[str, str, str, str], float]:
+        """(activation, form, dtype, accuracy) -> seconds that its first call took beyond a later one."""
+        return self._first_calls.get(backend, {})
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, int], dict[str, Row]]:
+        found: dict[tuple[str, int], dict[str, Row]] = {}
+        for cell in self.cells:
+            if cell.form == "value":
+                found[cell.activation, cell.n] = cell.rows
+        return found
+
+    def value_at(self, activation: str, n: int) -> dict[str, Row] | None:
+        """Backend -> row of a value at a size, also at one that is not of the sweep."""
+        return self._values.get((activation, n))
 
     @property
     def busy_elsewhere(self) -> float | None:

@@ -12,11 +12,9 @@ import numpy as np
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
 from kernels.backends import OWN, PEERS, BackendUnavailable, absence, available, find
 from kernels.measure import DATA, FORMS, Case
-from kernels.report.findings import BASELINE, DISPATCHER, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, slope_form
 from kernels.report.rows import PEERS_PLAN
 
-#: The size at which data sets are compared: every array stays in the second-level cache.
-IN_CACHE = 10_000
 #: Second texts of a backend that is not compiled are only of interest where a call is cheap.
 SECOND_TEXT_TO = 10_000
 #: Functions on which a plan that is not of everything changes one thing at a time: one that is all memory, one that is
@@ -76,8 +74,10 @@ class Plan:
     left_out: dict[str, str]
     #: A race with other libraries, rather than between this project's backends.
     race: bool = False
-    #: What a network does with the activations is looked at, too.
-    network: bool = True
+    #: The copying speed of each cache is measured first.
+    roofs: bool = False
+    #: What the activations do in a network is looked at last.
+    network: bool = False
 
     @property
     def name(self) -> str:
@@ -109,8 +109,10 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
     else:
         groups += _some_others(scope, [record for record in records if activations or record.name in SIDE])
     cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group, scope)]
-    # What is left out here, as a run of one function, is not about networks.
-    return Plan(scope, tuple(dict.fromkeys(cases)), left_out, network=not (activations or backends))
+    order = {group: k for k, group in enumerate(dict.fromkeys(case.group for case in cases))}
+    cases.sort(key=lambda case: order[case.group])
+    network = not (activations or backends)
+    return Plan(scope, tuple(dict.fromkeys(cases)), left_out, roofs=True, network=network)
 
 
 def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = ()) -> Plan:
@@ -118,7 +120,7 @@ def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = (
     chosen, left_out = _rivals(peers)
     groups = [*_race(scope, _records(scope, activations))]
     cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
-    return Plan(scope, tuple(cases), left_out, race=True, network=False)
+    return Plan(scope, tuple(cases), left_out, race=True)
 
 
 def _records(scope: Scope, activations: Sequence[str]) -> list[Activation]:

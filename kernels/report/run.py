@@ -57,7 +57,7 @@ class Run:
     def measure(self, advance: Callable[[str, int], None]) -> None:
         """All groups; ``advance`` is told the group's name before it, and after it how many cases it had."""
         start = time.perf_counter()
-        if not self.plan.race:
+        if self.plan.roofs:
             advance("ceilings", 0)
             self._measure_roofs()
         per_case = self.plan.scope.seconds_per_case
@@ -124,9 +124,9 @@ class Run:
             timings = measure.sample(prepared, budget, self.rng)
             self.about["busy_elsewhere"] = elsewhere.cores()
             pairs = list(zip(prepared, timings, strict=True))
-            ours = {one.case.data: timing for one, timing in pairs if one.case.backend == DISPATCHER}
+            ours = {one.case: timing for one, timing in pairs if one.case.backend == DISPATCHER}
             for one, timing in pairs:
-                self._append_timing(one, timing, ceiling, ours.get(one.case.data))
+                self._append_timing(one, timing, ceiling, ours.get(replace(one.case, backend=DISPATCHER)))
 
     def _too_much(self, case: Case) -> str | None:
         """Why a case is not measured, by the time of the size below it and by the memory it needs."""
