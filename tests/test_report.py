@@ -451,7 +451,7 @@ def test_the_lesson_tells_vanishing_and_dying(drawn):
 
 def test_unreadable_lines_are_told_at_the_top(drawn):
     _, html = drawn
-    assert "1 lines of the results could not be read" in html[: html.index("<nav")]
+    assert "1 lines or files of results could not be read" in html[: html.index("<nav")]
 
 
 def test_a_run_with_nothing_measured_still_gives_a_page():
@@ -482,6 +482,20 @@ def test_render_only_loads_no_kernel(tmp_path):
 def test_without_results_render_only_says_what_to_do(tmp_path, capsys):
     assert command.main(["--render-only", "--output", str(tmp_path)]) == command.USAGE
     assert "measure first" in capsys.readouterr().err
+
+
+def test_a_file_that_says_nothing_is_left_out_and_the_rest_drawn(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    results = tmp_path / "results"
+    write(results / "quick-20240101T000000.jsonl", [header(), measurement()])
+    (results / "quick-20250101T000000.jsonl").write_text("what is this\n")
+    write(results / "peers-quick-20250101T000000.jsonl", [header(format=0)])
+    assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE
+    told = capsys.readouterr().err
+    assert "quick-20250101T000000.jsonl has no readable run row" in told
+    assert "peers-quick-20250101T000000.jsonl has no readable run row" in told
+    assert "--fresh" in told
+    assert "2 lines or files of results could not be read" in (tmp_path / "index.html").read_text()
 
 
 def test_unknown_names_are_usage_errors(tmp_path, capsys):

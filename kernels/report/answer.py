@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from html import escape
+from statistics import median
 
+from kernels.report.accuracy import MANY
 from kernels.report.findings import (
     BANDS,
     BASELINE,
@@ -17,9 +19,11 @@ from kernels.report.findings import (
     power,
     wins,
 )
-from kernels.report.html import DASH, dotted, listed, paragraph, table, times, title
+from kernels.report.html import DASH, count, dotted, listed, paragraph, seconds, table, times, title
 from kernels.report.race import Race, summary
 
+#: A first call that takes no more seconds than this is like any other.
+AT_ONCE = 0.01
 #: Cores at work elsewhere from which on the page warns.
 BUSY = 0.1
 #: What a way to write a kernel asks for beside its time.
@@ -42,7 +46,12 @@ def answer(findings: Findings, race: Race | None) -> str:
     """The verdict in plain words, then every choice in a line."""
     if not findings.sweep:
         return _of_race_alone(race) if race and race.heats else paragraph("Nothing was measured yet.", "answer")
-    parts = [paragraph(_verdict(findings), "answer"), choices(findings), paragraph(_dispatcher(findings))]
+    parts = [
+        paragraph(_verdict(findings), "answer"),
+        paragraph(_written_plainly(findings)),
+        choices(findings),
+        paragraph(_dispatcher(findings)),
+    ]
     if race and race.heats:
         parts.append(paragraph(f"{OTHERS_SAY}: {escape(summary(race.heats))}."))
     return "\n".join(parts)
@@ -78,6 +87,18 @@ def _verdict(findings: Findings) -> str:
     words = [f"<strong>{title(findings, name)}</strong> for {escape(sort)}" for sort, name in leaders.items()]
     counted = listed([f"{title(findings, name)} is the fastest in {n}" for name, n in won.most_common()])
     return f"Write it in {listed(words)}. On this machine ({_machine(findings)}), of {compared}, {counted}."
+
+
+def _written_plainly(findings: Findings) -> str:
+    """What the verdict does not hold for: the loop that a newcomer writes."""
+    plain = [name for name in findings.backends if findings.header["backends"][name.partition(":")[0]]["compiled"]]
+    told = [f"{title(findings, name)}: faster than NumPy {pays_from(findings, name)}" for name in plain if ":" in name]
+    if not told:
+        return "The loops of Cython and Numba have vector math of their own."
+    return (
+        "That is with vector math of one's own. A plain loop around the C library's exp is another matter "
+        f'({"; ".join(told)}): <a href="#textbook">a newcomer\'s loop beside a tuned one</a>.'
+    )
 
 
 def choices(findings: Findings) -> str:
@@ -119,13 +140,18 @@ def pays_from(findings: Findings, name: str) -> str:
 
 
 def _first_call(findings: Findings, name: str) -> str:
-    found = sorted(findings.first_calls(name).values())
-    return DASH if not found else f"{found[len(found) // 2]:.2g} s" if found[len(found) // 2] > 0.005 else "at once"
+    found = findings.first_calls(name).values()
+    if not found:
+        return DASH
+    middle = median(found)
+    return seconds(middle) if middle > AT_ONCE else "at once"
 
 
 def _error(findings: Findings, name: str) -> str:
     found = [cell.rows[name]["ulp"] for cell in findings.sweep if name in cell.rows]
-    return f"{max(found):.2g}" if found else DASH
+    if not found:
+        return DASH
+    return f"{max(found):.2g}" if max(found) < MANY else count(max(found))
 
 
 def _dispatcher(findings: Findings) -> str:

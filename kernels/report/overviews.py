@@ -57,7 +57,7 @@ def _raced(race: Race | None) -> dict[str, dict[str, Row]]:
 @styled
 def roofline(findings: Findings, threads: int) -> Figure:
     """GB/s of kernels.fastest by the bytes that a call moves, under the copying speed of each cache."""
-    figure = Figure((6.2, 4.2))
+    figure = Figure((4.8, 3.9))
     axes = figure.add_subplot()
     kernels_ = costs.under(findings, threads, DISPATCHER)
     moved = [costs.bytes_of(row) for mine in kernels_.values() for row in mine]
@@ -84,7 +84,7 @@ def roofline(findings: Findings, threads: int) -> Figure:
     axes.set_title("one thread" if threads == 1 else f"{threads} threads", loc="left")
     _plain_decades(axes)
     if kernels_:
-        figure.legend(loc="outside lower center", ncols=5, handlelength=1.8, columnspacing=1.2)
+        figure.legend(loc="outside lower center", ncols=4, handlelength=1.8, columnspacing=1.2)
     return figure
 
 
@@ -253,7 +253,7 @@ def parameters(rows: Sequence[Row]) -> Figure:
         for layer, values in enumerate(zip(*row["parameters"], strict=True)):
             style = _style(k) | {"linestyle": DASHES[layer % len(DASHES)]}
             axes.plot(range(len(values)), _drawable(values), label=f"{row['activation']}, layer {layer + 1}", **style)
-    return _with_legend(figure, axes, "learned parameters", "epoch")
+    return _with_legend(figure, axes, "learned parameters", "epoch", columns=2)
 
 
 @styled
@@ -273,10 +273,10 @@ def _drawable(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
-def _with_legend(figure: Figure, axes: Axes, title: str, label: str) -> Figure:
+def _with_legend(figure: Figure, axes: Axes, title: str, label: str, columns: int = 4) -> Figure:
     axes.set_title(title, loc="left")
     axes.set_xlabel(label)
-    figure.legend(loc="outside lower center", ncols=4, handlelength=1.8, columnspacing=1.2)
+    figure.legend(loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2)
     return figure
 
 

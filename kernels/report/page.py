@@ -166,7 +166,7 @@ def unreadable(problems: Sequence[str]) -> str:
     """A word at the top where lines of the results could not be used."""
     if not problems:
         return ""
-    text = f"{len(problems)} lines of the results could not be read and are left out:"
+    text = f"{len(problems)} lines or files of results could not be read and are left out:"
     return paragraph(f'{text} <a href="#left-out">which, and why</a>.', "warning")
 
 

@@ -122,13 +122,31 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def newest(folder: Path, plan: str | None = None) -> Path | None:
-    """The latest file of results, of one plan where it is given: names end with the time of their start.
+def files(folder: Path, plan: str | None = None) -> list[Path]:
+    """Files of results, of one plan where it is given, the latest first: names end with the time of their start.
 
-    A race with other libraries is not the latest of all: its plan is asked for.
+    A race with other libraries is not among those of all plans: its plan is asked for.
     """
     found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(PEERS_PLAN)]
-    return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
+    return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
+
+
+def newest(folder: Path, plan: str | None = None) -> Path | None:
+    """The latest file of results."""
+    return next(iter(files(folder, plan)), None)
+
+
+def latest_readable(folder: Path, plan: str | None = None) -> tuple[Path | None, list[Row], list[str]]:
+    """(file, rows, problems) of the latest file that says what it is of; the problems name those that do not."""
+    problems: list[str] = []
+    for path in files(folder, plan):
+        found, mine = read(path)
+        if header(found) is not None:
+            return path, found, problems + mine
+        problems.append(
+            f"{path.name} has no readable run row at its start: measure again, with --fresh; it is left out"
+        )
+    return None, [], problems
 
 
 def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
