@@ -582,8 +582,10 @@ def _chosen(case: Case) -> np.ndarray:
 
 
 def peak_memory(prepared: Prepared) -> int | None:
-    """Bytes that a call allocates at its peak, new output included; None where the arrays are too large to look."""
-    if prepared.case.n > LOOKED_INTO:
+    """Bytes that Python and NumPy allocate in a call at its peak, new output included.
+
+    None where the arrays are too large to look, and for libraries that have memory of their own."""
+    if prepared.case.n > LOOKED_INTO or isinstance(prepared, PreparedPeer):
         return None
     tracemalloc.start()
     try:
