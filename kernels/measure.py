@@ -521,7 +521,7 @@ def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype
     if record.normaliser == "threshold" and form == "value":
         return np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape)
     if record.gate:
-        from kernels.verify.checks import gate_scale
+        from kernels.verify.rows import gate_scale
 
         return gate_scale(record, inputs, exact, dtype)
     if not record.derivative_roots or form not in ("derivative", "backward"):
