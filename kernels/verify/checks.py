@@ -110,6 +110,8 @@ def dense_errors(
 def check_bits(record: Activation, form: str, backend: str, dtype: type, accuracy: str, count: int = 20_000) -> Finding:
     """A compiled backend against the reference backend, to the bit."""
     x, g = rows_or_elements(record, dtype, count)
+    if form == "jacobian":
+        x = x[:5, :67]  # the square of that comes out
     if form == "backward_from_output":
         x = evaluate(record, "value", reference_backend(), "fast", x, g)
     with np.errstate(all="raise"):
