@@ -126,6 +126,8 @@ class Activation:
     normaliser: str | None = None
     #: The row function through whose output ``backward`` goes, where that is not this one.
     through: str | None = None
+    #: The function whose weight ``training=True`` draws, between the two parameters, an element each.
+    drawn: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ulp", MappingProxyType(dict(self.ulp)))
@@ -371,7 +373,7 @@ _RECORDS = (
     ),
     Activation(
         name="rrelu",
-        formula="x where x > 0, else (lower + upper) / 2 * x: what evaluation does with a slope that training draws",
+        formula="x where x > 0, else (lower + upper) / 2 * x; in training the slope is drawn, an element each",
         derivative_formula="1 where x > 0, else (lower + upper) / 2",
         range=(-INF, INF),
         reference="Xu, Wang, Chen and Li, Empirical Evaluation of Rectified Activations in Convolutional Network, 2015",
@@ -379,6 +381,7 @@ _RECORDS = (
             Parameter("lower", 1 / 8, 1 / 8, "smallest slope where x <= 0"),
             Parameter("upper", 1 / 3, 1 / 3, "largest slope where x <= 0"),
         ),
+        drawn="prelu",
         kinks=(Kink(0.0, "(lower + upper) / 2"),),
         special=(
             Special(-INF, -INF, (1 / 8 + 1 / 3) / 2),
