@@ -97,8 +97,10 @@ class Timing:
     q3: float
     samples: int
     loops: int
-    #: Seconds a call, round by round.
+    #: Seconds a call, round by round, none left out.
     rounds: tuple[float, ...] = ()
+    #: Why there were no more: "stable", or the "budget" was used.
+    stopped: str = "budget"
 
 
 class Timed:
@@ -399,11 +401,12 @@ class _Sampler:
         if len(self.seconds) < STABLE_FROM:
             return False
         q1, median, q3 = np.quantile(self.seconds, (0.25, 0.5, 0.75))
-        return q3 - q1 <= STABLE * median or len(self.seconds) >= MOST
+        return bool(q3 - q1 <= STABLE * median)
 
     def timing(self) -> Timing:
         q1, median, q3 = map(float, np.quantile(self.seconds, (0.25, 0.5, 0.75)))
-        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds))
+        stopped = "stable" if self.is_stable() else "budget"
+        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds), stopped)
 
 
 def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generator) -> list[Timing]:
@@ -417,7 +420,18 @@ def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generat
             for k in rng.permutation(len(unfinished)):
                 unfinished[k].take()
             late = time.perf_counter() > deadline
-            unfinished = [s for s in unfinished if not (s.is_stable() or (late and len(s.seconds) >= FEWEST))]
+            enough = [s.is_stable() or len(s.seconds) >= (FEWEST if late else MOST) for s in unfinished]
+            unfinished = [s for s, done in zip(unfinished, enough, strict=True) if not done]
+    return [sampler.timing() for sampler in samplers]
+
+
+def sample_rounds(contestants: Sequence[Timed], rounds: int, target_ns: int, rng: np.random.Generator) -> list[Timing]:
+    """Time the contestants in turns, each round in random order, for so many rounds of samples of ``target_ns``."""
+    with _no_collection():
+        samplers = [_Sampler(timed, target_ns) for timed in contestants]
+        for _ in range(rounds):
+            for k in rng.permutation(len(samplers)):
+                samplers[k].take()
     return [sampler.timing() for sampler in samplers]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from kernels.report import rows
 
 INSTALL = 'pip install "activation-kernels[report]"'
-DONE, USAGE, INTERRUPTED = 0, 2, 130
+DONE, MISSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 #: Where a terminal is narrower, lines of the table run on.
 TABLE_WIDTH = 110
 
@@ -28,6 +28,18 @@ def parser() -> argparse.ArgumentParser:
         const="full",
         dest="scope",
         help="float64, every form, cold caches, new outputs, one thread, other data, to 10^8; says how long it takes",
+    )
+    scope.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="say case by case whether B is faster or slower than A: result files of this, asv or pytest-benchmark, or "
+        "commits with results",
+    )
+    scope.add_argument(
+        "--self-test",
+        action="store_true",
+        help="measure a kernel against itself, and against itself slowed by 5 %%: what does this machine's noise hide?",
     )
     scope.add_argument("--render-only", action="store_true", help="draw the newest results again, measure nothing")
     found.add_argument(
@@ -56,6 +68,10 @@ def _names(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
+        if given.compare:
+            return compare_two(*given.compare, given.output / "results")
+        if given.self_test:
+            return test_itself(given.output / "results")
         code = DONE if given.render_only else measure(given)
         return code or draw(given.output)
     except KeyboardInterrupt:
@@ -70,7 +86,7 @@ def measure(given: argparse.Namespace) -> int:
     except ImportError as error:
         return _fail(f"the report needs rich ({error}); {INSTALL}")
     from kernels.backends import BackendUnavailable
-    from kernels.report import plan, run
+    from kernels.report import conditions, plan, run
 
     console = Console()
     if given.peers and given.backends:
@@ -85,6 +101,8 @@ def measure(given: argparse.Namespace) -> int:
         return _fail(error.args[0])
     going = run.start(made, given.output / "results", given.fresh)
     announce(console, made, going)
+    for text in conditions.in_words(going.conditions):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     try:
         _measure(console, going)
     except KeyboardInterrupt:
@@ -165,6 +183,46 @@ def show_race(console, path: Path) -> None:
         text = f"{row['status']}: {row['backend']}, {what}, {row['n']:,}: {row['reason']}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"{summary(race.heats)}.", highlight=False, soft_wrap=True)
+
+
+# ---------------------------------------------------------------- trust
+def compare_two(first: str, second: str, folder: Path) -> int:
+    """What is faster or slower in the second, and how sure that is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from kernels.report import compare
+
+    try:
+        found = compare.Comparison(compare.load(first, folder), compare.load(second, folder))
+    except ValueError as error:
+        return _fail(str(error))
+    console = Console()
+    table = Table("case", "verdict", "B / A", "interval", "sure")
+    for line in compare.lines(found):
+        table.add_row(*line, style={"faster": "green", "slower": "red"}[line[1]])
+    if table.row_count:
+        Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    for side, name in ((found.first, "A"), (found.second, "B")):
+        console.print(f"{name}: {side.name}", highlight=False, markup=False, soft_wrap=True)
+    for text in found.differences:
+        console.print(f"differs: {text}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{found.summary}.", highlight=False, soft_wrap=True)
+    return DONE
+
+
+def test_itself(folder: Path) -> int:
+    """Pairs without and with a slowdown; their rows go to disk, and the page shows what came out."""
+    from rich.progress import track
+
+    from kernels.report import run, selftest
+
+    results = run.start_self_test(folder)
+    bar = iter(track(range(2 * selftest.PAIRS), description="pairs", transient=True))
+    found = selftest.run(results.append, lambda: next(bar, None), selftest.PAIRS)
+    next(bar, None)
+    print(f"{selftest.summary(found)}.\nrows: {results.path}")
+    return DONE if selftest.passes(found) else MISSED
 
 
 # ---------------------------------------------------------------- drawing

@@ -1,7 +1,8 @@
-"""The rows on disk: flat JSON objects, one a line, of four kinds.
+"""The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"measurement" one case. A file is only ever appended to, so an interrupted run loses nothing.
+"measurement" one case, "self_test" one pair of a self-test. A file is only ever appended to, so an interrupted run
+loses nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ Row = dict[str, Any]
 FORMAT = 1
 #: How the names of races with other libraries begin, and so the names of their files.
 PEERS_PLAN = "peers-"
+#: And that of self-tests.
+SELF_TEST_PLAN = "self-test"
 
 #: What a measurement is of: the fields of ``measure.Case``.
 CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads")
@@ -42,6 +45,7 @@ KEYS = {
     "curve": ("activation", "title", "x", "value", "derivative"),
     "ceiling": ("bytes", "threads", "gb_per_s", "ways"),
     "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
+    "self_test": ("case", "slowdown", "ratio", "low", "high", "verdict", "right"),
     "end": ("seconds",),
 }
 
@@ -115,9 +119,10 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
 def newest(folder: Path, plan: str | None = None) -> Path | None:
     """The latest file of results, of one plan where it is given: names end with the time of their start.
 
-    A race with other libraries is not the latest of all: its plan is asked for.
+    A race with other libraries or a self-test is not the latest of all: its plan is asked for.
     """
-    found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(PEERS_PLAN)]
+    apart = (PEERS_PLAN, SELF_TEST_PLAN)
+    found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(apart)]
     return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
 
 

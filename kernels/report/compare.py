@@ -1,0 +1,149 @@
+"""``python -m kernels.report --compare A B``: two result files, commits or machines, case by case, with a verdict each.
+
+Of many cases some differ by chance: each is asked to be so sure that all of them together mislead once in a hundred
+comparisons.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+
+from kernels.report import imported, rows
+from kernels.report.findings import BASELINE
+from kernels.report.race import digits
+from kernels.report.rows import Row
+from kernels.report.verdicts import CONFIDENCE, WORDS, Verdict, beside, of_quartiles
+
+#: What two runs must share for their difference to be the code's, and what else is told where it differs.
+ABOUT = ("cpu", "cores", "level", "versions")
+#: In percent: nothing measured is surer.
+MOST_SURE = 99.9
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its rows, and where they are from."""
+
+    path: Path
+    rows: Sequence[Row]
+
+    @cached_property
+    def header(self) -> Row:
+        return rows.header(self.rows)
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name} (commit {self.header['commit']}, {self.header['facts']['cpu']})"
+
+    @cached_property
+    def cases(self) -> dict[tuple, Row]:
+        """What was timed and came out right."""
+        mine = rows.of_kind(self.rows, "measurement")
+        return {tuple(row[key] for key in rows.CASE): row for row in mine if row["status"] == "ok"}
+
+
+def load(what: str, folder: Path) -> Side:
+    """A result file, or the newest in ``folder`` of a commit; ValueError says what there is."""
+    path = Path(what)
+    if not path.is_file():
+        path = _of_commit(what, folder)
+    found = imported.read(path) if path.suffix == ".json" else rows.read(path)[0]
+    if rows.header(found) is None:
+        raise ValueError(f"{path} has no readable run row at its start; measure again, with --fresh")
+    return Side(path, found)
+
+
+def _of_commit(what: str, folder: Path) -> Path:
+    """The newest file whose run was of this commit."""
+    known = {}
+    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
+        head = rows.header(rows.read(path)[0])
+        if head and head["commit"]:
+            known[head["commit"]] = path
+    found = [path for commit, path in known.items() if commit.startswith(what)]
+    if not found:
+        there = ", ".join(known) or "none"
+        raise ValueError(f"{what} is neither a file nor a commit with results in {folder}; those there are of: {there}")
+    return found[-1]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second against the first."""
+
+    first: Side
+    second: Side
+
+    @cached_property
+    def verdicts(self) -> dict[tuple, Verdict]:
+        """Of every case that both have, the largest ratio first."""
+        shared = [case for case in self.second.cases if case in self.first.cases]
+        confidence = 1 - (1 - CONFIDENCE) / max(len(shared), 1)
+        found = {case: _verdict(self.second.cases[case], self.first.cases[case], confidence) for case in shared}
+        told = {case: beside(one, found[w]) if (w := _witness(case)) in found else one for case, one in found.items()}
+        return dict(sorted(told.items(), key=lambda item: -item[1].ratio))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        seen = Counter(verdict.word for verdict in self.verdicts.values())
+        return {word: seen[word] for word in WORDS}
+
+    @property
+    def drift(self) -> float:
+        """The median of all ratios: what the machine did to everything, or the change."""
+        return median(verdict.ratio for verdict in self.verdicts.values())
+
+    @property
+    def differences(self) -> list[str]:
+        """What else differs between the two."""
+        one, other = self.first.header["facts"], self.second.header["facts"]
+        return [f"{key}: {one.get(key)} and {other.get(key)}" for key in ABOUT if one.get(key) != other.get(key)]
+
+    @property
+    def summary(self) -> str:
+        if not self.verdicts:
+            return "the two have no case in common"
+        counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
+        return f"{len(self.verdicts)} cases: {counts}; all together {digits(self.drift)} times"
+
+
+def _verdict(row: Row, over: Row, confidence: float) -> Verdict:
+    """A difference has to be so sure; that two are the same, as sure as if they were the only ones."""
+    one, other = ([found[f"seconds_{q}"] for q in ("q1", "median", "q3")] for found in (row, over))
+    samples = row["samples"], over["samples"]
+    found = of_quartiles(one, other, samples, confidence)
+    alone = of_quartiles(one, other, samples)
+    return replace(found, word="same") if found.word == "unclear" and alone.word == "same" else found
+
+
+def _witness(case: tuple) -> tuple:
+    """NumPy at the same, timed in turns with it: what slowed both was the machine."""
+    return tuple(BASELINE if key == "backend" else value for key, value in zip(rows.CASE, case, strict=True))
+
+
+def label(case: tuple) -> str:
+    """relu, derivative, float32, 1000, cython"""
+    fields = dict(zip(rows.CASE, case, strict=True))
+    form = "" if fields["form"] == "value" else fields["form"]
+    data = "" if fields["data"] == "normal" else fields["data"]
+    accuracy = "" if fields["accuracy"] == "fast" else fields["accuracy"]
+    flags = [name for name in ("allocate", "cold") if fields[name]]
+    threads = "" if fields["threads"] is None else f"{fields['threads']} threads"
+    parts = (fields["activation"], form, fields["dtype"], f"{fields['n']:,}", data, accuracy, *flags, threads)
+    return ", ".join(filter(None, (*parts, fields["backend"])))
+
+
+def lines(comparison: Comparison, every: bool = False) -> list[tuple[str, str, str, str, str]]:
+    """(case, verdict, ratio, interval, how sure) of what is faster or slower, or of every case."""
+    found = []
+    for case, verdict in comparison.verdicts.items():
+        if every or verdict.word in ("faster", "slower"):
+            interval = f"{digits(verdict.low)} to {digits(verdict.high)}"
+            sure = f"{min(100 * verdict.confidence, MOST_SURE):.1f} %"
+            found.append((label(case), verdict.word, digits(verdict.ratio), interval, sure))
+    return found
