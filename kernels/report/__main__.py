@@ -57,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
     )
+    found.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run this on every worker host of a dask.distributed cluster, one after the other, and draw all of them",
+    )
     found.set_defaults(scope="default")
     return found
 
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return compare_two(*given.compare, given.output / "results")
         if given.self_test:
             return test_itself(given.output / "results")
-        code = DONE if given.render_only else measure(given)
+        code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
         return code or draw(given.output)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command continues.", file=sys.stderr)
@@ -183,6 +188,24 @@ def show_race(console, path: Path) -> None:
         text = f"{row['status']}: {row['backend']}, {what}, {row['n']:,}: {row['reason']}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"{summary(race.heats)}.", highlight=False, soft_wrap=True)
+
+
+def measure_cluster(given: argparse.Namespace) -> int:
+    """The same run on every worker host; a file a host."""
+    from kernels.report import cluster
+
+    chosen = {"--activations": given.activations, "--backends": given.backends, "--peers": given.peers}
+    arguments = [] if given.scope == "default" else [f"--{given.scope}"]
+    arguments += [part for flag, names in chosen.items() if names for part in (flag, ",".join(names))]
+    try:
+        client = cluster.connect(given.scheduler)
+    except (ImportError, OSError) as error:
+        return _fail(str(error))
+    with client:
+        print(f"Hosts, one after the other: {', '.join(sorted(cluster.hosts(client)))}.")
+        for path in cluster.sweep(client, arguments, given.output / "results"):
+            print(f"measured: {path}")
+    return DONE
 
 
 # ---------------------------------------------------------------- trust
