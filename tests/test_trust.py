@@ -240,6 +240,19 @@ def test_results_of_other_tools_are_rows(text, activation, commit, tmp_path):
     assert compare.Comparison(side, side).verdicts
 
 
+def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "host").mkdir()
+    (tmp_path / "host" / "machine.json").write_text("{}")
+    for commit, later in (("bbb2", 1), ("aaa1", 0), ("ccc3", 2)):
+        text = ASV | {"commit_hash": commit * 10, "date": ASV["date"] + later}
+        (tmp_path / "host" / f"{commit}-env.json").write_text(json.dumps(text))
+    steps = [(step.first.header["commit"][:4], step.second.header["commit"][:4]) for step in compare.steps(tmp_path)]
+    assert steps == [("aaa1", "bbb2"), ("bbb2", "ccc3")]
+    monkeypatch.setattr(compare.asv_files, "__defaults__", (tmp_path,))
+    assert main(["--compare", "aaa", "ccc", "--output", str(tmp_path)]) == 0
+    assert "1 cases" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", "no json"])
 def test_a_file_of_no_known_tool(text, tmp_path, capsys):
     path = tmp_path / "other.json"

@@ -37,6 +37,11 @@ def parser() -> argparse.ArgumentParser:
         "commits with results",
     )
     scope.add_argument(
+        "--history",
+        action="store_true",
+        help="say what became faster or slower, commit by commit, as asv timed them",
+    )
+    scope.add_argument(
         "--self-test",
         action="store_true",
         help="measure a kernel against itself, and against itself slowed by 5 %%: what does this machine's noise hide?",
@@ -75,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if given.compare:
             return compare_two(*given.compare, given.output / "results")
+        if given.history:
+            return show_history()
         if given.self_test:
             return test_itself(given.output / "results")
         code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
@@ -211,27 +218,41 @@ def measure_cluster(given: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- trust
 def compare_two(first: str, second: str, folder: Path) -> int:
     """What is faster or slower in the second, and how sure that is."""
+    from kernels.report import compare
+
+    try:
+        show_comparison(compare.Comparison(compare.load(first, folder), compare.load(second, folder)))
+    except ValueError as error:
+        return _fail(str(error))
+    return DONE
+
+
+def show_history() -> int:
+    from kernels.report import compare
+
+    steps = compare.steps()
+    if not steps:
+        return _fail(f"{compare.ASV} has no two commits of one machine; time them first: make history")
+    for step in steps:
+        show_comparison(step)
+    return DONE
+
+
+def show_comparison(found) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from kernels.report import compare
 
-    try:
-        found = compare.Comparison(compare.load(first, folder), compare.load(second, folder))
-    except ValueError as error:
-        return _fail(str(error))
     console = Console()
     table = Table("case", "verdict", "B / A", "interval", "sure")
     for line in compare.lines(found):
         table.add_row(*line, style={"faster": "green", "slower": "red"}[line[1]])
     if table.row_count:
         Console(width=max(console.width, TABLE_WIDTH)).print(table)
-    for side, name in ((found.first, "A"), (found.second, "B")):
-        console.print(f"{name}: {side.name}", highlight=False, markup=False, soft_wrap=True)
-    for text in found.differences:
-        console.print(f"differs: {text}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{found.summary}.", highlight=False, soft_wrap=True)
-    return DONE
+    texts = [f"A: {found.first.name}", f"B: {found.second.name}"]
+    for text in [*texts, *(f"differs: {text}" for text in found.differences), f"{found.summary}."]:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def test_itself(folder: Path) -> int:

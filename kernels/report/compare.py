@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -23,6 +24,10 @@ from kernels.report.verdicts import CONFIDENCE, WORDS, Verdict, beside, of_quart
 ABOUT = ("cpu", "cores", "level", "versions")
 #: In percent: nothing measured is surer.
 MOST_SURE = 99.9
+
+
+#: Where asv.conf.json puts results: a folder a machine, a file a commit and environment.
+ASV = Path(".asv/results")
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Side:
 
 
 def load(what: str, folder: Path) -> Side:
-    """A result file, or the newest in ``folder`` of a commit; ValueError says what there is."""
+    """A result file, or the newest of a commit in ``folder``, or in asv's; ValueError says what there is."""
     path = Path(what)
     if not path.is_file():
         path = _of_commit(what, folder)
@@ -60,7 +65,7 @@ def load(what: str, folder: Path) -> Side:
 
 def _of_commit(what: str, folder: Path) -> Path:
     """The newest file whose run was of this commit."""
-    known = {}
+    known = {path.name.partition("-")[0]: path for path in asv_files()}
     for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
         head = rows.header(rows.read(path)[0])
         if head and head["commit"]:
@@ -68,8 +73,15 @@ def _of_commit(what: str, folder: Path) -> Path:
     found = [path for commit, path in known.items() if commit.startswith(what)]
     if not found:
         there = ", ".join(known) or "none"
-        raise ValueError(f"{what} is neither a file nor a commit with results in {folder}; those there are of: {there}")
+        raise ValueError(
+            f"{what} is neither a file nor a commit with results in {folder} or {ASV}; those there are of: {there}"
+        )
     return found[-1]
+
+
+def asv_files(folder: Path = ASV) -> list[Path]:
+    """asv's result files of all machines."""
+    return [path for path in sorted(folder.glob("*/*.json")) if path.name != "machine.json"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +122,15 @@ class Comparison:
             return "the two have no case in common"
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
         return f"{len(self.verdicts)} cases: {counts}; all together {digits(self.drift)} times"
+
+
+def steps(folder: Path = ASV) -> list[Comparison]:
+    """What asv kept: each commit against the one before it, by the dates of the commits, machine by machine."""
+    machines: dict[Path, list[Side]] = {}
+    for path in asv_files(folder):
+        machines.setdefault(path.parent, []).append(Side(path, imported.read(path)))
+    ordered = [sorted(sides, key=lambda side: side.header["started"]) for sides in machines.values()]
+    return [Comparison(first, second) for sides in ordered for first, second in pairwise(sides)]
 
 
 def _verdict(row: Row, over: Row, confidence: float) -> Verdict:
