@@ -197,6 +197,20 @@ def test_other_machines_and_versions_are_told(runs):
     assert any("another" in text for text in compare.Comparison(one, other).differences)
 
 
+def test_the_newest_run_of_each_machine(tmp_path):
+    for name, about in {
+        "quick-20260101T000000": {"machine": "one"},
+        "quick-20260102T000000": {"machine": "one"},
+        "full-20260101T120000": {"machine": "two"},
+        "full-b-20260103T000000": {"machine": "one", "host": "b"},
+        "peers-quick-20260104T000000": {"machine": "three"},
+    }.items():
+        written(tmp_path / f"{name}.jsonl", [header(**about)])
+    (tmp_path / "broken-20260105T000000.jsonl").write_text("no json")
+    names = [path.name[:6] for path in rows.newest_of_machines(tmp_path)]
+    assert names == ["full-b", "quick-", "full-2"]
+
+
 # ---------------------------------------------------------------- other tools
 PYTEST_BENCHMARK = {
     "machine_info": {"node": "host", "machine": "x86_64", "system": "Linux", "release": "6", "python_version": "3.11.7",

@@ -67,7 +67,7 @@ def _of_commit(what: str, folder: Path) -> Path:
     """The newest file whose run was of this commit."""
     known = {path.name.partition("-")[0]: path for path in asv_files()}
     for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
-        head = rows.header(rows.read(path)[0])
+        head = rows.opening(path)
         if head and head["commit"]:
             known[head["commit"]] = path
     found = [path for commit, path in known.items() if commit.startswith(what)]

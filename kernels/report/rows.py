@@ -126,6 +126,26 @@ def newest(folder: Path, plan: str | None = None) -> Path | None:
     return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
 
 
+def newest_of_machines(folder: Path) -> list[Path]:
+    """The latest file of results of each machine and host, the latest of all first."""
+    found: dict[tuple, Path] = {}
+    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
+        head = opening(path)
+        if head and not path.name.startswith((PEERS_PLAN, SELF_TEST_PLAN)):
+            found[head["machine"], head.get("host")] = path
+    return sorted(found.values(), key=lambda path: path.stem.rpartition("-")[2], reverse=True)
+
+
+def opening(path: Path) -> Row | None:
+    """The row that opens a file of results, if it does."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            row = json.loads(next(lines, ""))
+        except ValueError:
+            return None
+    return row if check(row) is None and row["kind"] == "run" else None
+
+
 def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
     return [row for row in rows if row["kind"] == kind]
 
