@@ -131,7 +131,10 @@ def extensions() -> list[Extension]:
         ],
         optional=True,
     )
-    return [cpu, dispatch, *loops]
+    textbook = Extension(
+        "kernels.native.textbook", [str(NATIVE / "textbook.pyx")], extra_compile_args=["-O3"], optional=True
+    )
+    return [cpu, dispatch, textbook, *loops]
 
 
 class BuildWhatCompiles(build_ext):
@@ -151,7 +154,7 @@ class BuildWhatCompiles(build_ext):
 
     def build_extension(self, ext):
         try:
-            if ext.name.endswith(".dispatch"):
+            if ext.name.endswith((".dispatch", ".textbook")):
                 self.add_openmp(ext)
             reason = self.obstacle() or self.flags_obstacle(ext.extra_compile_args)
             if reason is None:
@@ -166,7 +169,10 @@ class BuildWhatCompiles(build_ext):
             ext.extra_compile_args.append("-fopenmp")
             ext.extra_link_args.append("-fopenmp")
         else:
-            self.reasons["openmp"] = "the compiler has no OpenMP (-fopenmp): limits set by threadpoolctl are not seen"
+            self.reasons["openmp"] = (
+                "the compiler has no OpenMP (-fopenmp): limits set by threadpoolctl are not seen, "
+                "and textbook loops are serial"
+            )
 
     def obstacle(self):
         """What keeps every extension from compiling, or None."""

@@ -11,8 +11,10 @@ import functools
 import gc
 import math
 import os
+import sys
 import time
 import timeit
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -20,9 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels import threads
+from kernels import memory, threads
 from kernels.activations import BOUND_OF, Activation, lookup
 from kernels.backends import available, contestant, cython_loops, numpy_vector
+from kernels.machine import caches
 from kernels.native import native
 from kernels.ulp import near_roots, ulp_of
 
@@ -37,6 +40,14 @@ SAMPLE_NS = 10_000_000
 #: A contestant is sampled until its relative interquartile range is this small, or the budget is used.
 STABLE = 0.02
 FEWEST, STABLE_FROM, MOST = 3, 7, 60
+#: The memory of a call is looked at for arrays up to this size: what it allocates an element is the same beyond.
+LOOKED_INTO = 10_000
+#: Bytes that a call of a copy loop moves, the least: some milliseconds.
+COPIED = 1 << 28
+#: Bytes of two arrays that lie in no cache.
+LEAST_MEMORY, MOST_MEMORY = 1 << 27, 1 << 29
+#: Bytes of inputs and outputs of a sample whose outputs are kept.
+KEPT = 1 << 29
 #: Results of this many elements are checked against the float64 formulas; for float64, against the oracle.
 CHECKED, CHECKED_BY_ORACLE = 100_000, 200
 
@@ -59,11 +70,13 @@ class Case:
     cold: bool = False
     #: None: all threads.
     threads: int | None = None
+    #: True, with a new output each call: all of them are held until the sample ends, so that none is new memory twice.
+    keep: bool = False
 
     @property
     def group(self) -> str:
-        """What is compared with each other: everything but the backend and the data."""
-        return replace(self, backend="", data="normal").id
+        """What is compared with each other: everything but the backend, the data and what becomes of the output."""
+        return replace(self, backend="", data="normal", allocate=False, keep=False).id
 
     @property
     def id(self) -> str:
@@ -75,6 +88,7 @@ class Case:
             "allocate" if self.allocate else "",
             "cold" if self.cold else "",
             "" if self.threads is None else f"threads{self.threads}",
+            "keep" if self.keep else "",
         )
         return "-".join(filter(None, (self.activation, form, self.dtype, str(self.n), *extras)))
 
@@ -108,6 +122,8 @@ class Timed:
 
     #: Calls a sample; None: as many as the clock needs.
     loops: int | None = None
+    #: The most calls a sample.
+    most_loops: int | None = None
 
     def __init__(self, statement: str, threads_: int | None = None, **names: Any):
         self.threads = threads_
@@ -134,7 +150,11 @@ class Prepared(Timed):
         arguments = {f"a{k}": value for k, value in enumerate(inputs + _omitted(function, case, params))}
         self._function, self._out = functools.partial(function, *arguments.values()), out
         given = ", ".join(arguments)
-        if out is None:
+        self.kept: list[Any] = []
+        if case.keep:
+            self.most_loops = max(KEPT // case.bytes, 1)
+            super().__init__(f"keep(f({given}))", case.threads, f=function, keep=self.kept.append, **arguments)
+        elif out is None:
             super().__init__(f"f({given})", case.threads, f=function, **arguments)
         else:
             super().__init__(f"f({given}, out=out)", case.threads, f=function, out=out, **arguments)
@@ -151,7 +171,12 @@ class Prepared(Timed):
     def run(self, loops: int) -> int:
         if self.case.cold:
             evict_caches()
-        return super().run(loops)
+        try:
+            return super().run(loops)
+        finally:
+            if self.kept:
+                self.kept.clear()
+                memory.release()
 
     def result(self) -> tuple[np.ndarray, ...]:
         """What one more call gives, as arrays."""
@@ -333,8 +358,6 @@ def _no_collection() -> Iterator[None]:
 
 @functools.cache
 def _evictor() -> np.ndarray:
-    from kernels.machine import caches
-
     return np.zeros(2 * max([*caches().values(), 1 << 25]), np.uint8)
 
 
@@ -385,10 +408,16 @@ class _Sampler:
         self.loops = timed.loops or self._calibrate(target_ns)
 
     def _calibrate(self, target_ns: float) -> int:
-        loops = 1
-        while (taken := max(self.timed.run(loops), 1)) < target_ns / 2:
-            loops = min(10 * loops, max(loops + 1, math.ceil(loops * target_ns / taken)))
+        loops, most = 1, self.timed.most_loops or sys.maxsize
+        while (taken := self._nanoseconds(loops, target_ns)) < target_ns / 2 and loops < most:
+            loops = min(10 * loops, max(loops + 1, math.ceil(loops * target_ns / taken)), most)
         return loops
+
+    def _nanoseconds(self, loops: int, target_ns: float) -> int:
+        """Of so many calls; what ends the calibration is seen twice, for one call may have waited for its core."""
+        taken = max(self.timed.run(loops), 1)
+        ends_it = target_ns / 2 <= taken < 10 * target_ns
+        return min(taken, max(self.timed.run(loops), 1)) if ends_it else taken
 
     def take(self) -> None:
         settle()
@@ -464,6 +493,45 @@ def _own_copies(x: np.ndarray, y: np.ndarray, workers: int) -> dict[str, Timed]:
     return {f"{way} in threads": Timed("f(x, y, s, workers)", s=stream, **names) for way, stream in streams.items()}
 
 
+@dataclass(frozen=True)
+class Roof:
+    """A place of the memory hierarchy: the sizes of input and output together that it holds, and one well inside."""
+
+    name: str
+    first: int
+    last: int | None
+    bytes: int
+
+
+def roofs(threads_: int) -> list[Roof]:
+    """The caches that the system tells of, of which each thread has its own but the last, and the memory behind."""
+    found, first = [], 0
+    known = caches()
+    for name, size in known.items():
+        last = size if name == "L3" else size * threads_
+        if last > first:
+            found.append(Roof(name, first, last, max(last // 2, 2 * first)))
+            first = last
+    return [*found, Roof("memory", first, None, min(max(4 * first, LEAST_MEMORY), MOST_MEMORY))]
+
+
+def roof_speeds(roof: Roof, threads_: int, budget_s: float = 0.15) -> dict[str, float]:
+    """GB/s, read plus written, of our own copy loops within a cache: many copies a call, so that calls cost nothing.
+
+    Empty without the compiled part."""
+    if cython_loops.reason() is not None:
+        return {}
+    n = roof.bytes // 8
+    repeats = max(COPIED // (8 * n), 2)
+    addresses = cython_loops.addresses(None)
+    ways = {"memcpy": (0, 1), "vector loop": (addresses["identity", "float32"], 4)}
+    ways["streaming stores"] = (addresses["stream", "bytes"], 1)
+    names = {"f": native("dispatch").copy, "x": _pool("normal", "float32", n), "y": _pool("out", "float32", n)}
+    timed = [Timed(f"f(x, y, loop, {threads_}, {unit}, {repeats})", loop=loop, **names) for loop, unit in ways.values()]
+    timings = sample(timed, budget_s, np.random.default_rng(0))
+    return {way: 8 * n * repeats / timing.median * 1e-9 for way, timing in zip(ways, timings, strict=True)}
+
+
 # ---------------------------------------------------------------- checking results
 def ulp(prepared: Prepared) -> float:
     """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
@@ -488,6 +556,19 @@ def _chosen(case: Case, most: int) -> np.ndarray:
     row = math.prod(row_shape(case.record, case.n)[1:])
     count = row_shape(case.record, case.n)[0]
     return np.unique(np.linspace(0, count - 1, min(count, max(most // row, 1))).astype(np.intp))
+
+
+def peak_memory(prepared: Prepared) -> int | None:
+    """Bytes that a call allocates at its peak, new output included; None where the arrays are too large to look."""
+    if prepared.case.n > LOOKED_INTO:
+        return None
+    tracemalloc.start()
+    try:
+        result = prepared.call()
+        del result
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def _by_numpy(record: Activation, form: str, inputs: list, params: tuple, got: np.ndarray) -> tuple:

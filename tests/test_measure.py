@@ -40,9 +40,10 @@ def test_ids_read_as_documented():
     assert odd.id == "gelu-backward-float64-10-cython:x86-64-v3-digits-accurate-allocate-cold-threads1"
 
 
-def test_a_group_is_everything_but_backend_and_data():
-    assert replace(RELU, backend="cython", data="negative").group == RELU.group
-    changes = {"n": 10, "cold": True, "allocate": True, "threads": 1, "accuracy": "accurate"}
+def test_a_group_is_everything_but_backend_data_and_output():
+    alike = replace(RELU, backend="cython", data="negative", allocate=True, keep=True)
+    assert alike.group == RELU.group
+    changes = {"n": 10, "cold": True, "form": "derivative", "threads": 1, "accuracy": "accurate"}
     groups = {replace(RELU, **{key: value}).group for key, value in changes.items()}
     assert len(groups | {RELU.group}) == len(changes) + 1
 
@@ -154,7 +155,60 @@ def test_threads_are_restored():
     assert threads.get_num_threads() == before
 
 
+def test_one_slow_call_does_not_set_the_loops():
+    fake = Fake("a", [], 1e5)
+    slow = iter([8e6])
+    plain = fake.run
+    fake.run = lambda loops: int(next(slow, 0)) or plain(loops)
+    (timing,) = sample([fake], 1.0, np.random.default_rng(0))
+    assert timing.loops > 10
+
+
+def test_outputs_are_kept_for_a_sample_and_no_longer():
+    prepared = prepare(replace(RELU, allocate=True, keep=True))
+    held = []
+    prepared.kept = type("Kept", (list,), {"clear": lambda self: held.append(len(self))})(prepared.kept)
+    prepared.timer.timeit(3)
+    assert prepared.most_loops == measure.KEPT // prepared.case.bytes
+    prepared = prepare(replace(RELU, n=10**7, allocate=True, keep=True))
+    assert measure._Sampler(prepared, 1e12).loops <= prepared.most_loops
+    assert prepared.kept == []
+
+
+def test_memory_of_a_call_is_its_temporaries():
+    x = 4 * RELU.n
+    assert measure.peak_memory(prepare(replace(RELU, allocate=True))) == pytest.approx(x, rel=0.5)
+    assert measure.peak_memory(prepare(RELU)) < x / 2
+    assert measure.peak_memory(prepare(replace(RELU, n=10**6))) is None
+
+
 # ---------------------------------------------------------------- ceiling, memory, data of a network
+@pytest.mark.parametrize("threads", [1, 2])
+def test_roofs_lie_side_by_side(threads):
+    roofs = measure.roofs(threads)
+    assert roofs[0].first == 0
+    assert roofs[-1].last is None
+    assert [roof.last for roof in roofs[:-1]] == [roof.first for roof in roofs[1:]]
+    assert all(roof.first < roof.bytes <= (roof.last or roof.bytes) for roof in roofs)
+
+
+def test_copies_within_a_cache_are_timed(monkeypatch):
+    monkeypatch.setattr(measure, "COPIED", 1 << 16)
+    ways = measure.roof_speeds(measure.Roof("L1d", 0, 1 << 15, 1 << 14), 1, budget_s=0.01)
+    assert not ways or (len(ways) == 3 and all(speed > 0 for speed in ways.values()))
+
+
+def test_repeated_copies_are_whole():
+    dispatch = pytest.importorskip("kernels.native.dispatch")
+    x = np.arange(100_003, dtype=np.float32)
+    for threads in (1, 2, 3):
+        out = np.zeros_like(x)
+        dispatch.copy(x, out, 0, threads, 1, 3)
+        np.testing.assert_array_equal(out, x)
+    with pytest.raises(ValueError, match="at least 1"):
+        dispatch.copy(x, out, 0, 1, 1, 0)
+
+
 @pytest.mark.parametrize("threads", [1, None])
 def test_the_ceiling_is_of_ways_to_copy(threads):
     ways = measure.copy_ceiling(1 << 21, threads, budget_s=0.01)

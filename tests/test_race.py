@@ -30,7 +30,7 @@ def test_everyone_installed_races():
     assert len(set(made.cases)) == len(made.cases)
     assert all(case.allocate or (case.form == "value" and case.n >= plan.OUT_FROM) for case in made.cases)
     assert all(len(group) > 1 for group in made.groups())
-    assert all(len({replace(case, backend="") for case in group}) == 1 for group in made.groups())
+    assert all(len({replace(case, backend="", allocate=True) for case in group}) == 1 for group in made.groups())
 
 
 @needs_one
@@ -129,6 +129,7 @@ def test_the_page_has_a_panel():
     assert "1 losses in 1 cells" in html
     assert "no &lt;JAX&gt;" in html
     assert "1 skipped" in html
+    assert "PyTorch</th><td>0</td><td>0</td><td>1</td>" in html
     assert "--peers all" in page.render(findings, {})
 
 
@@ -137,7 +138,10 @@ def test_the_newest_run_and_the_newest_race_share_a_page(tmp_path):
     results = tmp_path / "results"
     write(results / "peers-quick-20240301T000000.jsonl", heats(raced("torch", 0.5)).rows)
     assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE
-    assert "Nothing was measured yet" in (tmp_path / "index.html").read_text()
+    alone = (tmp_path / "index.html").read_text()
+    assert "Nothing was measured yet" not in alone
+    assert "<code>kernels.fastest</code> against PyTorch" in alone[: alone.index("<nav")]
+    assert "Nothing was measured for this chart" not in alone
     write(results / "quick-20240101T000000.jsonl", [header(), measurement()])
     assert rows.newest(results).name.startswith("quick")
     assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE

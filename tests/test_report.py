@@ -42,14 +42,15 @@ def header(**changes) -> dict:
 def measurement(
     activation: str = "relu", form: str = "value", backend: str = "numpy", n: int = 1000, **changes
 ) -> dict:
-    seconds = SECONDS[backend] * n
+    each = SECONDS[backend.partition(":")[0]]
+    seconds = each * n
     made = {
         "kind": "measurement", "activation": activation, "form": form, "backend": backend, "dtype": "float32", "n": n,
-        "accuracy": "fast", "data": "normal", "allocate": False, "cold": False, "threads": None,
+        "accuracy": "fast", "data": "normal", "allocate": False, "cold": False, "threads": None, "keep": False,
         "seconds_q1": 0.9 * seconds, "seconds_median": seconds, "seconds_q3": 1.1 * seconds, "samples": 7, "loops": 10,
-        "gb_per_s": 8 / SECONDS[backend] * 1e-9, "ceiling_gb_per_s": 50.0, "share_of_ceiling": 0.1, "ulp": 0.5,
-        "compile_seconds": 0.01, "level": None, "peer": False, "load": 0.1, "busy_elsewhere": 0.0, "machine": "m",
-        "commit": "abc", "status": "ok", "reason": None,
+        "gb_per_s": 8 / each * 1e-9, "ceiling_gb_per_s": 50.0, "share_of_ceiling": 0.1, "ulp": 0.5,
+        "compile_seconds": 0.01, "memory_bytes": 0, "level": None, "peer": False, "load": 0.1, "busy_elsewhere": 0.0,
+        "machine": "m", "commit": "abc", "status": "ok", "reason": None,
     }  # fmt: skip
     return made | changes
 
@@ -70,9 +71,33 @@ def synthetic() -> list[dict]:
             for form in ("value", slope_form(record)):
                 found += [measurement(record.name, form, b, n) for b in SECONDS for n in (1, 1000, 10**6)]
     found += [measurement(data="negative", n=10_000), measurement(n=10_000)]
+    found += [measurement(backend="numba:textbook", n=10_000), measurement(backend="numba", n=10_000)]
+    for change in ({"allocate": True}, {"allocate": True, "keep": True}, {"cold": True}):
+        found += [measurement(backend=b, n=10**6, **change) for b in ("numpy", "cython")]
     found.append(skipped("a call would take <ages>", backend="python", n=10**7))
+    found += network()
+    found += [roof("L1d", 0, 32768, 100.0), roof("memory", 32768, None, 20.0)]
     found.append({"kind": "ceiling", "bytes": 8000, "threads": None, "gb_per_s": 50.0, "ways": {"memcpy": 50.0}})
     return found
+
+
+def roof(cache: str, first: int, last: int | None, speed: float) -> dict:
+    about = {"cache": cache, "first": first, "last": last, "bytes": 16384, "threads": 1}
+    return {"kind": "roof", **about, "gb_per_s": speed, "ways": {"memcpy": speed}}
+
+
+def network() -> list[dict]:
+    many = {"loss": [2.3, 0.5], "accuracy": [0.1, 0.9], "dead": [0.0, 0.25], "zeros": [0.5, 0.5]}
+    learning = {"kind": "learning", "activation": "relu", "rate": 0.1, "bias": 0.0, **many, "parameters": [[], []]}
+    deep = {"mean": [0.0] * 10, "variance": [1.0] * 10, "zeros": [0.5] * 10, "gradient": [1e-9, *[1.0] * 8, None]}
+    quartiles = {"seconds_q1": 1e-3, "seconds_median": 2e-3, "seconds_q3": 3e-3}
+    step = {"kind": "step", "activation": "relu", "batch": 256, "sizes": [64, 10], **quartiles}
+    return [
+        *(learning | {"experiment": name} for name in ("ordinary", "high rate")),
+        learning | {"experiment": "ordinary", "activation": "prelu", "parameters": [[0.25, 0.25], [0.5, None]]},
+        {"kind": "layers", "experiment": "1 / inputs", "activation": "relu", "scale": 1.0, **deep},
+        *(step | {"backend": name} for name in ("numpy", "fastest")),
+    ]
 
 
 def write(path, found) -> None:
@@ -130,6 +155,12 @@ def test_a_row_that_could_not_be_read_back_is_refused(tmp_path):
         results.append(measurement(ulp=float("inf")))
 
 
+def test_rows_of_earlier_commits_are_read(tmp_path):
+    old = {key: value for key, value in measurement().items() if key not in rows.ADDED}
+    write(tmp_path / "quick-1.jsonl", [header(), old])
+    assert rows.read(tmp_path / "quick-1.jsonl") == ([header(), old | rows.ADDED], [])
+
+
 def test_the_newest_file_is_found(tmp_path):
     for name in ("quick-20240101T000000", "full-20240301T000000", "quick-20240201T000000"):
         write(tmp_path / f"{name}.jsonl", [header()])
@@ -146,13 +177,14 @@ def test_a_plan_covers_the_tables(scope):
     assert {case.activation for case in made.cases} == {record.name for record in records}
     assert {case.backend.partition(":")[0] for case in made.cases} == AVAILABLE
     assert set(made.left_out) == set(OWN) - AVAILABLE
-    assert len(set(made.cases)) == len(made.cases)
+    cases = set(made.cases)
+    assert len(cases) == len(made.cases)
     for record in records:
         for backend in AVAILABLE:
             for form in ("value", slope_form(record)):
                 for n in scope.sizes:
-                    assert Case(record.name, form, backend, "float32", n) in made.cases
-            assert Case(record.name, "value", backend, "float32", plan.IN_CACHE, data="digits") in made.cases
+                    assert Case(record.name, form, backend, "float32", n) in cases
+            assert Case(record.name, "value", backend, "float32", plan.IN_CACHE, data="digits") in cases
 
 
 def test_the_full_plan_changes_every_axis():
@@ -293,15 +325,28 @@ def test_a_win_within_the_noise_is_not_clear():
 @pytest.fixture(scope="module")
 def drawn():
     pytest.importorskip("matplotlib")
-    from kernels.report import charts, page
+    from kernels.report import charts, overviews, page
 
     findings = Findings(synthetic())
-    found = charts.draw_all(findings)
+    found = charts.draw_all(findings) | overviews.draw_all(findings, None)
     return found, page.render(findings, found, ["quick-1.jsonl:7 is not JSON <so>"])
+
+
+OVERVIEWS = {
+    *("roofline-1", "errors", "textbook", "memory", "learning", "zeros", "parameters"),
+    *("dead-high-rate", "gradient-1", "variance-1", "step"),
+}
+
+
+def test_overviews_are_drawn_from_their_rows(drawn):
+    charts, html = drawn
+    assert charts.keys() >= OVERVIEWS
+    assert all(charts[name] in html for name in OVERVIEWS)
 
 
 def test_every_chart_is_in_the_page(drawn):
     charts, html = drawn
+    charts = {name: chart for name, chart in charts.items() if name not in OVERVIEWS}
     kinds = ("time", "bandwidth", "speed-up")
     expected = {
         f"{name}-{form}-{kind}"
@@ -310,14 +355,16 @@ def test_every_chart_is_in_the_page(drawn):
     }
     assert set(charts) == expected | {"crossover", "relu-curve", "softmax-curve"}
     assert all(chart in html for chart in charts.values())
-    assert html.count("<svg") == len(charts)
+    assert html.count("<svg") == len(charts) + len(OVERVIEWS)
 
 
 def test_the_page_needs_nothing_but_itself(drawn):
     _, html = drawn
     assert not re.search(r"""(src|href|url)\s*[=(]\s*["']?\s*(https?:)?//""", html)
-    assert "<script" not in html
     assert "<link" not in html
+    assert len(re.findall("<script", html)) == 1
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    assert not re.search(r"\b(fetch|import|XMLHttpRequest|WebSocket|eval)\b", script)
     assert "@import" not in html
 
 
@@ -330,13 +377,14 @@ def test_ids_and_references_of_charts_fit(drawn):
 
 def test_the_page_says_what_the_rows_say(drawn):
     _, html = drawn
-    assert "Cython in 12" in html
+    assert "Write it in <strong>Cython</strong>, at any size" in html
+    assert "the fastest in 12 of 12 comparisons" in html
     assert "as fast as the best of them, or faster, in 12 of 12 cells" in html
     assert "a call would take &lt;ages&gt;" in html
     assert "no &lt;GPU&gt;" in html
     assert "not JSON &lt;so&gt;" in html
     assert "A &lt;processor&gt;" in html
-    assert "$" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+    assert "$" not in re.sub(r"<(svg|script).*?</\1>", "", html, flags=re.DOTALL)
 
 
 def test_other_processes_at_work_are_told():
@@ -347,6 +395,63 @@ def test_other_processes_at_work_are_told():
     loud = Findings([header(), measurement(busy_elsewhere=1.5)])
     assert "Other processes" not in page.render(quiet, {})
     assert "Other processes kept 1.5 cores busy" in page.render(loud, {})
+
+
+def test_the_answer_names_size_and_price(drawn):
+    from kernels.report.answer import pays_from
+
+    findings = Findings(synthetic())
+    assert pays_from(findings, "cython") == "at every size"
+    assert pays_from(findings, "python") == "nowhere"
+    late = [measurement(n=n) for n in (10, 1000)] + [
+        measurement(backend="numba", n=n, **{f"seconds_{q}": s for q in ("q1", "median", "q3")})
+        for n, s in ((10, 1.0), (1000, 1e-6))
+    ]
+    assert pays_from(Findings([header(), *late]), "numba") == "from 10³ on"
+    assert "Numba CUDA</th>" in drawn[1]
+    assert "a GPU, transfers" in drawn[1]
+
+
+def test_compiling_pays_after_its_cost_over_the_gain():
+    from kernels.report import costs, html
+
+    (found,) = [measurement(backend="cython", n=1000, compile_seconds=0.9)]
+    calls = costs._calls_to_pay(Findings([header(), measurement(n=1000), found]), "cython", 1000)
+    assert calls == "1,000 calls"  # NumPy takes 1 ms, Cython 0.1
+    assert costs._calls_to_pay(Findings([header(), measurement(n=1000), found]), "cython", 10) == html.DASH
+
+
+def test_new_outputs_and_cold_caches_are_multiples(drawn):
+    from kernels.report import costs, html
+
+    slow = measurement(backend="cython", n=10**6, cold=True, seconds_q1=0.3, seconds_median=0.3, seconds_q3=0.3)
+    table = costs.memory(Findings([header(), measurement(backend="cython", n=10**6), slow]))
+    assert html.times(3.0) in table
+    assert "new output, kept" not in table
+    assert "new output, kept" in drawn[1]
+
+
+def test_shares_are_of_the_roof_that_the_arrays_are_under():
+    from kernels.report import costs
+
+    roofs = [roof("L1d", 0, 32768, 100.0), roof("memory", 32768, None, 20.0)]
+    alike = {"backend": "fastest", "gb_per_s": 10.0, "threads": 1}
+    short, long = (measurement(n=n, seconds_median=8e-10 * n, **alike) for n in (10**3, 10**6))
+    text = costs.roofline(Findings([header(threads=2), *roofs, short, long]))
+    assert "10 <strong>10%</strong><small>10³ elements</small>" in text
+    assert "10 <strong>50%</strong><small>10⁶ elements</small>" in text
+
+
+def test_the_lesson_tells_vanishing_and_dying(drawn):
+    _, html = drawn
+    assert "relu ends with 25% dead units" in html
+    assert "not a number" not in html
+    assert "infinite" in html
+
+
+def test_unreadable_lines_are_told_at_the_top(drawn):
+    _, html = drawn
+    assert "1 lines or files of results could not be read" in html[: html.index("<nav")]
 
 
 def test_a_run_with_nothing_measured_still_gives_a_page():
@@ -377,6 +482,20 @@ def test_render_only_loads_no_kernel(tmp_path):
 def test_without_results_render_only_says_what_to_do(tmp_path, capsys):
     assert command.main(["--render-only", "--output", str(tmp_path)]) == command.USAGE
     assert "measure first" in capsys.readouterr().err
+
+
+def test_a_file_that_says_nothing_is_left_out_and_the_rest_drawn(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    results = tmp_path / "results"
+    write(results / "quick-20240101T000000.jsonl", [header(), measurement()])
+    (results / "quick-20250101T000000.jsonl").write_text("what is this\n")
+    write(results / "peers-quick-20250101T000000.jsonl", [header(format=0)])
+    assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE
+    told = capsys.readouterr().err
+    assert "quick-20250101T000000.jsonl has no readable run row" in told
+    assert "peers-quick-20250101T000000.jsonl has no readable run row" in told
+    assert "--fresh" in told
+    assert "2 lines or files of results could not be read" in (tmp_path / "index.html").read_text()
 
 
 def test_unknown_names_are_usage_errors(tmp_path, capsys):

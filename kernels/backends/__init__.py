@@ -3,7 +3,7 @@
 A backend is one module with ``reason()`` (None, or why it can't run and what to install), ``variants()`` (what may
 follow the colon in ``get("relu", "cython:x86-64-v3")``) and ``bind(record, form, dtype, accuracy, variant)``, which
 gives the kernel for prepared arrays: ``kernel(x, *params, out=None)`` (for the backward forms ``kernel(g, x, *params,
-out=None)``). ``peers`` are such modules, too.
+out=None)``). ``peers`` are such modules, too, and so are the textbook loops, which some backends have beside their own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from kernels.front import Missing, form_class
 from kernels.half import is_half, through_float32
 
 ACCURACIES = ("fast", "accurate")
+#: What follows the colon for the loop that a newcomer writes.
+TEXTBOOK = "textbook"
 
 
 class BackendUnavailable(RuntimeError):
@@ -45,10 +47,23 @@ class Backend:
     marker: str
     #: Somebody else's library: compared with, held to none of the promises.
     peer: bool = False
+    #: The module of the loops that a newcomer writes: to compare with, held to none of the promises either.
+    textbook_name: str | None = None
 
     @property
     def module(self) -> ModuleType:
         return importlib.import_module(self.module_name)
+
+    def text(self, variant: str | None) -> ModuleType:
+        """The module that has a variant's kernels."""
+        return importlib.import_module(self.textbook_name) if self.is_textbook(variant) else self.module
+
+    def is_textbook(self, variant: str | None) -> bool:
+        return self.textbook_name is not None and variant == TEXTBOOK
+
+    def is_foreign(self, variant: str | None) -> bool:
+        """Whether it is compared with only: it may lack forms, has one accuracy class and computes no half types."""
+        return self.peer or self.is_textbook(variant)
 
     def reason(self) -> str | None:
         """None where the backend runs, else why not and what to install."""
@@ -58,12 +73,24 @@ class Backend:
         """What may follow the colon: instruction-set levels, or second texts."""
         return self.module.variants()
 
+    def second_texts(self) -> tuple[str, ...]:
+        """What may follow the colon for another text of the same functions: a newcomer's."""
+        if self.textbook_name is None:
+            return () if self.compiled else self.variants()
+        return (TEXTBOOK,) if self.text(TEXTBOOK).reason() is None else ()
+
 
 _BACKENDS = (
     Backend("python", "kernels.backends.pure_python", "pure Python", False, "#b07aa1", "v"),
     Backend("numpy", "kernels.backends.numpy_vector", "NumPy", False, "#4e79a7", "s"),
-    Backend("cython", "kernels.backends.cython_loops", "Cython", True, "#f28e2b", "o"),
-    Backend("numba", "kernels.backends.numba_cpu", "Numba CPU", True, "#59a14f", "^"),
+    Backend(
+        *("cython", "kernels.backends.cython_loops", "Cython", True, "#f28e2b", "o"),
+        textbook_name="kernels.backends.cython_textbook",
+    ),
+    Backend(
+        *("numba", "kernels.backends.numba_cpu", "Numba CPU", True, "#59a14f", "^"),
+        textbook_name="kernels.backends.numba_textbook",
+    ),
     Backend("cuda", "kernels.backends.numba_cuda", "Numba CUDA", True, "#e15759", "D"),
     Backend("fastest", "kernels.backends.dispatcher", "kernels.fastest", True, "#222222", "*"),
     Backend("torch", "kernels.backends.peers.pytorch", "PyTorch", False, "#d37295", "P", peer=True),
@@ -97,8 +124,9 @@ def available(name: str) -> tuple[Backend, str | None]:
     reason = backend.reason()
     if reason is not None:
         raise BackendUnavailable(f"backend {backend.name!r} is not available: {reason}")
-    if variant is not None and variant not in backend.variants():
-        known = ", ".join(backend.variants()) or "none"
+    known_variants = dict.fromkeys((*backend.variants(), *backend.second_texts()))
+    if variant is not None and variant not in known_variants:
+        known = ", ".join(known_variants) or "none"
         raise BackendUnavailable(f"backend {backend.name!r} has no variant {variant!r} here; it has: {known}")
     return backend, variant
 
@@ -106,13 +134,14 @@ def available(name: str) -> tuple[Backend, str | None]:
 def bind(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
     """The bare kernel for prepared arrays: what is timed, without the input rules around it."""
     found, variant = available(backend)
-    _refuse_class(found, accuracy)
-    return found.module.bind(record, form, dtype, accuracy, variant)
+    _refuse_class(backend, accuracy)
+    return found.text(variant).bind(record, form, dtype, accuracy, variant)
 
 
-def _refuse_class(backend: Backend, accuracy: str) -> None:
-    if backend.peer and accuracy != "fast":
-        raise ValueError(f"{backend.name} has one accuracy class, its own: accuracy must be 'fast', given {accuracy!r}")
+def _refuse_class(name: str, accuracy: str) -> None:
+    backend, variant = find(name)
+    if backend.is_foreign(variant) and accuracy != "fast":
+        raise ValueError(f"{name} has one accuracy class, its own: accuracy must be 'fast', given {accuracy!r}")
 
 
 def contestant(record: Activation, form: str, dtype: type, backend: str, accuracy: str = "fast") -> Callable:
@@ -120,8 +149,8 @@ def contestant(record: Activation, form: str, dtype: type, backend: str, accurac
 
     For backends with a compiled call path that is the public function itself, for the others the bare kernel.
     """
-    found, _ = available(backend)
-    if not hasattr(found.module, "wrap"):
+    found, variant = available(backend)
+    if not hasattr(found.text(variant), "wrap"):
         return bind(record, form, dtype, backend, accuracy)
     function = get(record.name, backend, accuracy=accuracy)
     return function if form == "value" else getattr(function, form)
@@ -132,22 +161,22 @@ def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
 
     ``name`` is a name or alias of ``ACTIVATIONS``; ``backend`` one of ``BACKENDS``, after a colon a variant;
     ``accuracy`` is "fast" (float32 computed in float32) or "accurate" (float32 computed in float64 and rounded once).
-    Peers such as "torch" lack some forms, which then say why.
+    Peers such as "torch" and second texts such as "numba:textbook" lack some forms, which then say why.
 
     KeyError for an unknown name, ValueError for an unknown accuracy, BackendUnavailable where the backend can't run
     here."""
     if accuracy not in ACCURACIES:
         raise ValueError(f"unknown accuracy {accuracy!r}; accepted are: {', '.join(ACCURACIES)}")
     record = lookup(name)
-    _refuse_class(find(backend)[0], accuracy)
+    _refuse_class(backend, accuracy)
     with _lock:
         return _function(record.name, backend, accuracy)
 
 
 def absence(record: Activation, form: str, backend: str) -> str | None:
-    """None, or why a backend lacks a form that the function has: only peers do."""
-    found, _ = find(backend)
-    return found.module.absent(record, form) if found.peer else None
+    """None, or why a backend lacks a form that the function has: only peers and textbook loops do."""
+    found, variant = find(backend)
+    return found.text(variant).absent(record, form) if found.is_foreign(variant) else None
 
 
 #: Two threads that ask at once get the same object.
@@ -168,15 +197,16 @@ if hasattr(os, "register_at_fork"):
 def _function(name: str, backend_name: str, accuracy: str) -> Any:
     record = lookup(name)
     backend, variant = available(backend_name)
+    text = backend.text(variant)
     origin = (name, backend_name, accuracy)
 
     @functools.cache
     def kernel_for(form: str, dtype: type) -> Callable:
-        if is_half(dtype) and backend.peer:
+        if is_half(dtype) and backend.is_foreign(variant):
             return through_float32(kernel_for(form, np.float32))
-        return backend.module.bind(record, form, dtype, accuracy, variant)
+        return text.bind(record, form, dtype, accuracy, variant)
 
-    wrap = getattr(backend.module, "wrap", lambda form, *_: form)
+    wrap = getattr(text, "wrap", lambda form, *_: form)
     absent = {form: absence(record, form, backend_name) for form in record.forms}
     forms = {}
     for form in record.forms:

@@ -6,10 +6,11 @@ once for every activation, and a new activation costs one small serial compilati
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -672,13 +673,20 @@ def _run(driver: Callable[[bool], Callable], size: int, args: tuple) -> None:
     if size < THREADS_FROM or threads.get_num_threads() == 1:
         driver(False)(*args)
         return
+    with parallel_region():
+        driver(True)(*args)
+
+
+@contextlib.contextmanager
+def parallel_region() -> Iterator[None]:
+    """One parallel call at a time, in as many threads as are set."""
     import numba
 
     with _lock:
         before = numba.get_num_threads()
         numba.set_num_threads(min(threads.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         try:
-            driver(True)(*args)
+            yield
         finally:
             numba.set_num_threads(before)
 

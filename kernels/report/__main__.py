@@ -272,35 +272,33 @@ def test_itself(folder: Path) -> int:
 # ---------------------------------------------------------------- drawing
 def draw(folder: Path) -> int:
     """Charts and page from the newest results, and from the newest race with other libraries."""
-    newest = [rows.newest(folder / "results"), rows.newest(folder / "results", f"{rows.PEERS_PLAN}*")]
-    paths = [path for path in newest if path is not None]
-    if not paths:
-        return _fail(f"there are no results in {folder / 'results'}; measure first: python -m kernels.report")
-    read = {path: rows.read(path) for path in paths}
-    problems = [problem for _, mine in read.values() for problem in mine]
+    results = folder / "results"
+    own, found, problems = rows.latest_readable(results)
+    race_file, raced, others = rows.latest_readable(results, f"{rows.PEERS_PLAN}*")
+    problems += others
     for problem in problems:
         print(problem, file=sys.stderr)
-    for path, (found, _) in read.items():
-        if rows.header(found) is None:
-            return _fail(f"{path} has no readable run row at its start; measure again, with --fresh")
+    paths = [path for path in (own, race_file) if path is not None]
+    if not paths:
+        return _fail(f"there are no results in {results} that can be read; measure first: python -m kernels.report")
     try:
-        from kernels.report import charts, page
+        from kernels.report import charts, overviews, page
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     from kernels.report import accuracy
     from kernels.report.findings import Findings
     from kernels.report.race import Race
 
-    found, raced = (read[path][0] if path else None for path in newest)
     # Without a run of its own the page has the race alone.
     findings = Findings(found or [row for row in raced if row["kind"] != "measurement"])
-    drawn = charts.draw_all(findings)
+    race = Race(raced) if raced else None
+    drawn = charts.draw_all(findings) | overviews.draw_all(findings, race)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
     documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
-    text = page.render(findings, drawn, problems, raced and Race(raced), accuracy.swept(folder), documented)
+    text = page.render(findings, drawn, problems, race, accuracy.swept(folder), documented)
     target.write_text(text, encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE

@@ -66,7 +66,7 @@ def load(what: str, folder: Path) -> Side:
 def _of_commit(what: str, folder: Path) -> Path:
     """The newest file whose run was of this commit."""
     known = {path.name.partition("-")[0]: path for path in asv_files()}
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
+    for path in reversed(rows.files(folder)):
         head = rows.opening(path)
         if head and head["commit"]:
             known[head["commit"]] = path

@@ -15,8 +15,18 @@ from kernels.report.rows import Row
 #: Not one of the ways to write a kernel, but what this project makes of them.
 DISPATCHER = "fastest"
 BASELINE = "numpy"
+#: The size at which data sets, texts and errors are compared: every array stays in the second-level cache.
+IN_CACHE = 10_000
 #: What the sweep holds fixed: what a user gets who gives ``out=``.
-ORDINARY = {"accuracy": "fast", "data": "normal", "allocate": False, "cold": False, "threads": None, "dtype": "float32"}
+ORDINARY = {
+    "accuracy": "fast",
+    "data": "normal",
+    "allocate": False,
+    "cold": False,
+    "threads": None,
+    "keep": False,
+    "dtype": "float32",
+}
 #: (label, first size, last size) of the sizes that the answer speaks of.
 BANDS = (
     ("short arrays, up to 1,000 elements", 0, 10**3),
@@ -131,6 +141,31 @@ class Findings:
     def curve(self, activation: str) -> Row | None:
         return next((row for row in rows.of_kind(self.rows, "curve") if row["activation"] == activation), None)
 
+    @cached_property
+    def _first_calls(self) -> dict[str, dict[tuple, float]]:
+        found: dict[str, dict[tuple, float]] = {}
+        for row in self.timed:
+            mine = found.setdefault(row["backend"], {})
+            key = (row["activation"], row["form"], row["dtype"], row["accuracy"])
+            mine[key] = max(mine.get(key, 0.0), row["compile_seconds"])
+        return found
+
+    def first_calls(self, backend: str) -> dict[tuple[str, str, str, str], float]:
+        """(activation, form, dtype, accuracy) -> seconds that its first call took beyond a later one."""
+        return self._first_calls.get(backend, {})
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, int], dict[str, Row]]:
+        found: dict[tuple[str, int], dict[str, Row]] = {}
+        for cell in self.cells:
+            if cell.form == "value":
+                found[cell.activation, cell.n] = cell.rows
+        return found
+
+    def value_at(self, activation: str, n: int) -> dict[str, Row] | None:
+        """Backend -> row of a value at a size, also at one that is not of the sweep."""
+        return self._values.get((activation, n))
+
     @property
     def busy_elsewhere(self) -> float | None:
         """Cores that other processes used meanwhile, on average; None where the system does not tell."""
@@ -183,7 +218,7 @@ def condition(row: Row) -> str:
         "" if row["dtype"] == "float32" else row["dtype"],
         "" if row["data"] == "normal" else f"{row['data']} data",
         "" if row["accuracy"] == "fast" else row["accuracy"],
-        "new output each call" if row["allocate"] else "",
+        "new output, kept" if row["keep"] else "new output, dropped" if row["allocate"] else "",
         "caches evicted" if row["cold"] else "",
         "" if row["threads"] is None else f"threads: {row['threads']}",
     ]

@@ -2,44 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import functools
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from importlib import resources
-from string import Template
+from typing import Any
 
 from kernels.activations import Activation
-from kernels.report import rows
-from kernels.report.accuracy import DTYPES, NOTES, about
+from kernels.report import costs, lessons, rows
+from kernels.report.accuracy import DTYPES, MANY, NOTES, about
 from kernels.report.accuracy import table as errors
-from kernels.report.charts import INK, TIMES, compact, visible
+from kernels.report.answer import answer, warning
+from kernels.report.charts import BY_SIZE, TIMES
 from kernels.report.findings import (
-    BANDS,
     BASELINE,
     DISPATCHER,
+    IN_CACHE,
     Cell,
     Findings,
-    band,
     condition,
     geometric_mean,
-    level_with_best,
     losses,
-    mean_factor,
     power,
     slope_form,
-    wins,
 )
-from kernels.report.race import Heat, Race, digits, loss, summary
+from kernels.report.html import (
+    DASH,
+    Section,
+    bullets,
+    dotted,
+    facts_list,
+    figure,
+    figures,
+    fill,
+    folded,
+    label,
+    paragraph,
+    table,
+    times,
+    title,
+)
+from kernels.report.race import VERDICTS, Heat, Race, digits, loss, summary
 from kernels.report.race import label as race_label
 from kernels.report.rows import Row
 
-#: Stands where nothing was measured.
-DASH = "\N{EN DASH}"
 #: The folder of the documentation, beside the page.
 DOCS = "docs"
 #: Losses that are named, a backend; the others are counted.
 NAMED_LOSSES = 8
-#: Cores at work elsewhere from which on the page warns.
-BUSY = 0.1
 
 
 def render(
@@ -54,161 +65,109 @@ def render(
 
     ``swept`` are the outcomes of ``kernels.verify --exhaustive``, ``documented`` the functions that have a page.
     """
-    parts: dict[str, Callable[[Findings], str]] = {
-        "answer": answer,
-        "warning": warning,
-        "winners": winners,
-        "losses": lost,
-        "machine": machine,
-        "data": data_sets,
-        "conditions": conditions,
-        "accuracy": accuracy,
-        "compilation": compilation,
-    }
-    filled = {name: part(findings) for name, part in parts.items()}
-    filled["contents"] = contents(findings, documented)
-    filled["peers"] = peers(race)
-    filled["all_inputs"] = all_inputs(swept)
-    filled["crossover"] = figure(charts, "crossover", "wide")
-    filled["activations"] = "\n".join(
-        activation(findings, record, charts, record.name in documented) for record in findings.activations
-    )
-    filled["skipped"] = skipped(findings, problems)
-    filled |= how(findings)
-    return fill("page.html", filled)
-
-
-def fill(template: str, parts: Mapping[str, str]) -> str:
-    """A page of the template of that name, with the one style that all pages have."""
-    folder = resources.files("kernels.report")
-    style = folder.joinpath("style.css").read_text(encoding="utf-8")
-    return Template(folder.joinpath(template).read_text(encoding="utf-8")).substitute(parts, style=style)
-
-
-# ---------------------------------------------------------------- small pieces of HTML
-def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are HTML already; the first of each row is its heading."""
-    headings = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    lines = [f"<thead><tr>{headings}</tr></thead>", "<tbody>"]
-    for first, *others in body:
-        cells = "".join(cell if cell.startswith("<td") else f"<td>{cell}</td>" for cell in others)
-        lines.append(f'<tr><th scope="row">{first}</th>{cells}</tr>')
-    return '<div class="scroll"><table>' + "\n".join([*lines, "</tbody>"]) + "</table></div>"
-
-
-def figure(charts: Mapping[str, str], name: str, kind: str = "") -> str:
-    if name not in charts:
-        return "<p>Nothing was measured for this chart.</p>"
-    label = escape(name.replace("-", " "))
-    return f'<figure class="{kind}" role="img" aria-label="{label}">{charts[name]}</figure>'
-
-
-def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{text}</p>' if kind else f"<p>{text}</p>"
-
-
-def facts_list(known: Mapping[str, object]) -> str:
-    """What is known, each with its name; what is empty is left out."""
-    lines = [f"<dt>{escape(name)}</dt><dd>{escape(str(fact))}</dd>" for name, fact in known.items() if fact != ""]
-    return "<dl>" + "".join(lines) + "</dl>"
-
-
-def title(findings: Findings | Race, name: str) -> str:
-    base, _, variant = name.partition(":")
-    found = findings.header["backends"][base]["title"]
-    return escape(f"{found}, {variant}" if variant else found)
-
-
-def dotted(findings: Findings | Race, name: str) -> str:
-    color = visible(findings.header["backends"][name.partition(":")[0]]["color"]).replace(INK, "currentColor")
-    return f'<span class="dot" style="background:{color}"></span>{title(findings, name)}'
-
-
-def times(factor: float | None) -> str:
-    return DASH if factor is None else f"{compact(factor)}{TIMES}"
-
-
-def label(cell: Cell) -> str:
-    form = "" if cell.form == "value" else f", {cell.form}"
-    return escape(f"{cell.activation}{form}")
-
-
-def listed(words: Sequence[str]) -> str:
-    """a, b and c"""
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
-
-
-# ---------------------------------------------------------------- the answer
-def answer(findings: Findings) -> str:
-    cells = findings.sweep
-    if not cells:
-        return paragraph("Nothing was measured yet.", "answer")
-    facts = findings.header["facts"]
-    won = wins(cells)
-    contestants = [name for name in findings.backends if name != DISPATCHER and ":" not in name]
-    ranking = [f"{title(findings, name)} in {won[name]}" for name in sorted(contestants, key=lambda name: -won[name])]
-    machine_ = f"{escape(facts['cpu'])}, {facts['cores']} cores"
-    verdict = f"the fastest to write a kernel in is {listed(ranking)}" if ranking else "no backend was compared"
-    first = (
-        f"On this machine ({machine_}), of {len(cells)} cells (a function or its derivative at one size), {verdict}."
-    )
-    bands = [text for one in BANDS if (text := _band(findings, *one))]
-    return "\n".join(
-        [
-            paragraph(first, "answer"),
-            f"<ul>{''.join(f'<li>{text}</li>' for text in bands)}</ul>",
-            paragraph(_dispatcher(findings), "answer"),
-        ]
+    found = [
+        *comparison(findings, charts),
+        *(activation(findings, record, charts, record.name in documented) for record in findings.activations),
+        *bounds(findings, charts),
+        errors_beside_times(findings, charts, swept),
+        *surroundings(findings, charts, race),
+        *conditions_of(findings, problems),
+    ]
+    shown = [section for section in found if section.body]
+    return fill(
+        "page.html",
+        {
+            "answer": answer(findings, race),
+            "warning": warning(findings),
+            "problems": unreadable(problems),
+            "contents": contents(shown, documented),
+            "sections": "\n\n".join(section.html for section in shown),
+        },
     )
 
 
-def _band(findings: Findings, name: str, first: float, last: float) -> str | None:
-    cells = band(findings.sweep, first, last)
-    if not cells:
-        return None
-    ranked = wins(cells).most_common()
-    if not ranked:
-        return None
-    best, count = ranked[0]
-    sentence = f"For {name}: <strong>{title(findings, best)}</strong>, fastest in {count} of {len(cells)} cells"
-    others = [name for name in findings.backends if name not in (BASELINE, DISPATCHER) and ":" not in name]
-    factors = [(name, mean_factor(cells, name)) for name in others]
-    words = [f"{title(findings, name)} {times(factor)}" for name, factor in factors if factor is not None]
-    return f"{sentence}. Over NumPy, geometric mean: {listed(words)}." if words else sentence + "."
+# ---------------------------------------------------------------- the sections
+@functools.cache
+def texts() -> dict[str, Any]:
+    """The words around the numbers."""
+    return tomllib.loads(resources.files("kernels.report").joinpath("page.toml").read_text(encoding="utf-8"))
 
 
-def _dispatcher(findings: Findings) -> str:
-    level, compared = level_with_best(findings.sweep)
-    if not compared:
-        return "kernels.fastest was not measured."
-    text = f"<code>kernels.fastest</code> is as fast as the best of them, or faster, in {level} of {compared} cells"
-    factor = mean_factor(findings.sweep, DISPATCHER)
-    if factor is None:
-        return text + "."
-    lost_cells = losses(findings.sweep, DISPATCHER)
-    slower = f"slower than NumPy in {len(lost_cells)}" if lost_cells else "nowhere slower than NumPy beyond the noise"
-    return f"{text}, {times(factor)} NumPy's speed on geometric mean, {slower}."
+def section(place: str, body: str) -> Section:
+    found = texts()["sections"][place]
+    known = {"size": power(IN_CACHE), "timed": texts()["timed"]}
+    lead, how = (found.get(part, "").format_map(known) for part in ("lead", "how"))
+    return Section(place, found["short"], found["title"], body, lead, how)
 
 
-def warning(findings: Findings) -> str:
-    """A word where other processes were at work meanwhile."""
-    elsewhere = findings.busy_elsewhere
-    if elsewhere is None or elsewhere < BUSY:
-        return ""
-    text = (
-        f"Other processes kept {elsewhere:.2g} cores busy while this was measured. Where all threads take part, above "
-        "all in long arrays, waiting for a core is in the times. Measure again on a machine at rest."
-    )
-    return paragraph(text, "warning")
+def comparison(findings: Findings, charts: Mapping[str, str]) -> list[Section]:
+    """Who is fastest where, and who loses."""
+    map_ = figure(charts, "crossover", "wide") if "crossover" in charts else ""
+    return [
+        section("crossover", map_ and map_ + folded("The same as a table, with kernels.fastest", winners(findings))),
+        section("losses", lost(findings)),
+        section(
+            "textbook", figure(charts, "textbook", "wide") + costs.textbook(findings) if "textbook" in charts else ""
+        ),
+    ]
 
 
-def contents(findings: Findings, documented: Collection[str]) -> str:
-    places = {"winners": "Winners", "losses": "Losses", "machine": "Machine", "crossover": "Crossover map"}
-    places["peers"] = "Other libraries"
-    places |= {record.name: record.name for record in findings.activations}
-    places |= {"accuracy": "Accuracy", "compilation": "Compilation", "left-out": "Not measured", "how": "Method"}
+def bounds(findings: Findings, charts: Mapping[str, str]) -> list[Section]:
+    """What limits a kernel, and what it costs beside its time."""
+    names = [f"roofline-{threads}" for threads in costs.thread_counts(findings)]
+    return [
+        section("roofline", figures(charts, names) + costs.roofline(findings) if names else ""),
+        section("compilation", costs.compilation(findings)),
+        section("memory", figures(charts, ("memory",)) + costs.memory(findings) if "memory" in charts else ""),
+        section("together", costs.together(findings)),
+        section("gpu", costs.gpu(findings)),
+    ]
+
+
+def errors_beside_times(findings: Findings, charts: Mapping[str, str], swept: Sequence[Row]) -> Section:
+    peers_ = ""
+    if "errors-peers" in charts:
+        peers_ = "<h3>Other libraries</h3>" + figure(charts, "errors-peers", "wide")
+    parts = [
+        figure(charts, "errors", "wide") if "errors" in charts else "",
+        peers_,
+        folded("The largest error of each, in ULP", accuracy(findings)) if findings.timed else "",
+        folded("All inputs: the largest errors of an exhaustive run", all_inputs(swept)),
+    ]
+    return section("accuracy", "\n".join(filter(None, parts)))
+
+
+def surroundings(findings: Findings, charts: Mapping[str, str], race: Race | None) -> list[Section]:
+    """Other libraries, and a network."""
+    return [
+        section("peers", peers(race)),
+        section("network", lessons.network(findings, charts)),
+    ]
+
+
+def conditions_of(findings: Findings, problems: Sequence[str]) -> list[Section]:
+    """What was measured, where and how, and what was not."""
+    return [
+        section("data", data_sets(findings)),
+        section("conditions", conditions(findings)),
+        section("dispatcher", dispatcher(findings)),
+        section("left-out", skipped(findings, problems)),
+        section("machine", machine(findings)),
+        section("how", method(findings)),
+    ]
+
+
+def contents(shown: Iterable[Section], documented: Collection[str]) -> str:
     guide = f'<a href="{DOCS}/index.html">What each function is</a>' if documented else ""
-    return guide + "".join(f'<a href="#{escape(place)}">{escape(text)}</a>' for place, text in places.items())
+    return guide + "".join(f'<a href="#{escape(one.place)}">{escape(one.short)}</a>' for one in shown)
+
+
+def unreadable(problems: Sequence[str]) -> str:
+    """A word at the top where lines of the results could not be used."""
+    if not problems:
+        return ""
+    text = f"{len(problems)} lines or files of results could not be read and are left out:"
+    return paragraph(f'{text} <a href="#left-out">which, and why</a>.', "warning")
 
 
 def winners(findings: Findings) -> str:
@@ -232,18 +191,34 @@ def _winner(findings: Findings, cell: Cell | None) -> str:
 
 
 def lost(findings: Findings) -> str:
-    """Cells in which a compiled backend, or the dispatcher, is slower than NumPy beyond the noise."""
+    """Cells in which a compiled backend is slower than NumPy, or the dispatcher than the best, beyond the noise."""
     lines = []
     for name in findings.backends:
-        compared = sum(name in cell.rows and BASELINE in cell.rows for cell in findings.sweep)
-        if not compared or not findings.header["backends"][name.partition(":")[0]]["compiled"]:
-            continue
-        cells = losses(findings.sweep, name)
-        named = [f"{label(c)} at {power(c.n)} ({times(1 / c.factor(name))} slower)" for c in cells[:NAMED_LOSSES]]
-        more = f"; and {len(cells) - NAMED_LOSSES} more" if len(cells) > NAMED_LOSSES else ""
-        worst = f": {'; '.join(named)}{more}" if named else ""
-        lines.append(f"<li>{dotted(findings, name)}: slower in {len(cells)} of {compared} cells{worst}.</li>")
-    return f"<ul>{''.join(lines)}</ul>" if lines else paragraph("Nothing was compared with NumPy.")
+        if findings.header["backends"][name.partition(":")[0]]["compiled"]:
+            compared = sum({name, BASELINE} <= cell.rows.keys() for cell in findings.sweep)
+            cells = losses(findings.sweep, name)
+            named = [f"{label(c)} at {power(c.n)} ({times(1 / c.factor(name))} slower)" for c in cells[:NAMED_LOSSES]]
+            if compared:
+                line = f"slower than NumPy in {len(cells)} of {compared} cells{_enumerated(named, len(cells))}"
+                lines.append(f"{dotted(findings, name)}: {line}.")
+    return bullets([*lines, *_beaten(findings)])
+
+
+def _beaten(findings: Findings) -> list[str]:
+    """Where kernels.fastest is not the fastest."""
+    cells = [c for c in findings.sweep if DISPATCHER in c.rows and c.winner and c.is_slower(DISPATCHER, c.winner)]
+    worst = sorted(cells, key=lambda c: c.factor(DISPATCHER, c.winner))
+    named = [
+        f"{label(c)} at {power(c.n)} ({c.factor(c.winner, DISPATCHER):.2f}{TIMES}, {title(findings, c.winner)})"
+        for c in worst[:NAMED_LOSSES]
+    ]
+    found = f"slower than the best of the others in {len(cells)} of {len(findings.sweep)} cells"
+    return [f"{dotted(findings, DISPATCHER)}: {found}{_enumerated(named, len(cells))}."] if findings.sweep else []
+
+
+def _enumerated(named: Sequence[str], number: int) -> str:
+    more = f"; and {number - len(named)} more" if number > len(named) else ""
+    return f": {'; '.join(named)}{more}" if named else ""
 
 
 # ---------------------------------------------------------------- machine
@@ -269,17 +244,16 @@ def machine(findings: Findings) -> str:
 
 
 # ---------------------------------------------------------------- an activation
-def activation(findings: Findings, record: Activation, charts: Mapping[str, str], documented: bool) -> str:
+def activation(findings: Findings, record: Activation, charts: Mapping[str, str], documented: bool) -> Section:
     more = f'<a href="{DOCS}/{record.name}.html">When to use it, accuracy, other libraries\' names</a>'
     parts = [
-        f'<h2 id="{escape(record.name)}">{escape(record.name)}</h2>',
         *([paragraph(more, "soft")] if documented else []),
         f'<div class="about">{figure(charts, f"{record.name}-curve", "one")}{_about(record)}</div>',
     ]
     for form in ("value", slope_form(record)):
-        drawn = [figure(charts, f"{record.name}-{form}-{kind}") for kind in ("time", "bandwidth", "speed-up")]
-        parts += [f"<h3>{escape(record.name)}, {form}</h3>", f'<div class="charts">{"".join(drawn)}</div>']
-    return "\n".join(parts)
+        drawn = figures(charts, (f"{record.name}-{form}-{kind}" for kind in (*BY_SIZE, "peers")))
+        parts += [f"<h3>{escape(record.name)}, {form}</h3>", drawn] if drawn else []
+    return Section(record.name, record.name, record.name, "\n".join(parts), how=texts()["timed"])
 
 
 def _about(record: Activation) -> str:
@@ -306,8 +280,8 @@ def data_sets(findings: Findings) -> str:
     seconds = {(row["activation"], row["backend"], row["data"], row["n"]): row["seconds_median"] for row in alike}
     sizes = {row["n"] for row in alike if row["data"] != "normal"}
     if not sizes:
-        return paragraph("No other data was measured.")
-    n = min(sizes, key=lambda size: abs(size - 10_000))
+        return ""
+    n = min(sizes, key=lambda size: abs(size - IN_CACHE))
     names = [name for name in findings.backends if any(key[1:] == (name, others[0], n) for key in seconds)]
     body = []
     for record in findings.activations:
@@ -337,9 +311,11 @@ def conditions(findings: Findings) -> str:
         means = [geometric_mean(found[key].get(n, ())) for n in sizes]
         line = [escape(form), escape(words), dotted(findings, name)]
         body.append([*line, *(DASH if mean is None else f"{mean:.3g}" for mean in means)])
+    if not body:
+        return ""
     meaning = paragraph("Nanoseconds an element, geometric mean over the functions measured.", "soft")
-    summary = f"<summary>{len(body)} lines: form, condition and backend by size</summary>"
-    return f"{meaning}<details>{summary}{table(['form', 'condition', 'backend', *map(power, sizes)], body)}</details>"
+    inner = table(["form", "condition", "backend", *map(power, sizes)], body)
+    return meaning + folded(f"{len(body)} lines: form, condition and backend by size", inner)
 
 
 def accuracy(findings: Findings) -> str:
@@ -356,7 +332,13 @@ def accuracy(findings: Findings) -> str:
         found = [worst.get((*line, name)) for name in names]
         what = ", ".join(part for part in line if part not in ("value", "fast", "float32"))
         body.append(
-            [escape(what), *(DASH if f is None else "wrong" if f == float("inf") else f"{f:.2f}" for f in found)]
+            [
+                escape(what),
+                *(
+                    DASH if f is None else "wrong" if f == float("inf") else f"{f:.2f}" if f < MANY else f"{f:.0f}"
+                    for f in found
+                ),
+            ]
         )
     return table(["function", *(dotted(findings, name) for name in names)], body)
 
@@ -375,24 +357,6 @@ def all_inputs(swept: Sequence[Row]) -> str:
     return "\n".join([*parts, f"<ul>{facts}</ul>"])
 
 
-def compilation(findings: Findings) -> str:
-    """What first calls cost beyond later ones; only the first of a function and form compiles anything."""
-    first: dict[str, dict[tuple, float]] = {}
-    for row in findings.timed:
-        mine = first.setdefault(row["backend"], {})
-        key = (row["activation"], row["form"], row["dtype"], row["accuracy"])
-        mine[key] = max(mine.get(key, 0.0), row["compile_seconds"])
-    body = []
-    for name in findings.backends:
-        seconds = sorted(first.get(name, {}).values())
-        if seconds:
-            middle, most = seconds[len(seconds) // 2], seconds[-1]
-            body.append(
-                [dotted(findings, name), str(len(seconds)), f"{middle:.3f}", f"{most:.2f}", f"{sum(seconds):.2f}"]
-            )
-    return table(["backend", "functions", "median", "largest", "all together"], body)
-
-
 def skipped(findings: Findings, problems: Sequence[str]) -> str:
     parts = []
     left_out = findings.header["left_out"]
@@ -403,9 +367,9 @@ def skipped(findings: Findings, problems: Sequence[str]) -> str:
     if found:
         body = [[escape(_what(row)), row["status"], f'<td class="wrap">{escape(row["reason"])}</td>'] for row in found]
         inner = table(["case", "status", "reason"], body)
-        parts.append(f"<h3>Cases</h3><details><summary>{_counted(found)}</summary>{inner}</details>")
+        parts.append("<h3>Cases</h3>" + folded(_counted(found), inner))
     if problems:
-        parts.append("<h3>Unreadable lines</h3><ul>" + "".join(f"<li>{escape(p)}</li>" for p in problems) + "</ul>")
+        parts.append("<h3>Unreadable lines</h3>" + bullets(map(escape, problems)))
     return "\n".join(parts) or paragraph("Everything in the plan was measured.")
 
 
@@ -437,15 +401,34 @@ def peers(race: Race | None) -> str:
         "not there": "; ".join(f"{name}: {why}" for name, why in race.header["left_out"].items()),
         "not timed": _counted(race.not_timed) if race.not_timed else "",
     }
-    lost_cells = "".join(f"<li>{escape(loss(heat))}</li>" for heat in race.lost)
+    lost_cells = bullets(escape(loss(heat)) for heat in race.lost)
     return "\n".join(
         [
             paragraph(f"{escape(summary(race.heats))}.", "answer"),
-            facts_list(measured),
-            f"<h3>Lost cells, the worst first</h3><ul>{lost_cells}</ul>" if lost_cells else "",
+            f"<h3>Lost cells, the worst first</h3>{lost_cells}" if lost_cells else "",
+            "<h3>Each library</h3>",
+            each_peer(race),
+            "<h3>Every cell, the fastest of the others</h3>",
             table(["function", *map(power, race.sizes)], body),
+            facts_list(measured),
         ]
     )
+
+
+def each_peer(race: Race) -> str:
+    """The time of each library over that of kernels.fastest, geometric mean by size, and the cells that it wins."""
+    ratios: dict[str, dict[int, list[float]]] = {}
+    for heat in race.heats:
+        for name in heat.rows.keys() - {DISPATCHER}:
+            ratios.setdefault(name, {}).setdefault(heat.n, []).append(heat.over(name))
+    body = []
+    for name in (name for name in race.header["backends"] if name in ratios):
+        means = [geometric_mean(ratios[name].get(n, ())) for n in race.sizes]
+        verdicts = [heat.verdict_on(name) for heat in race.heats if name in heat.rows]
+        counts = [str(verdicts.count(verdict)) for verdict in VERDICTS]
+        body.append([dotted(race, name), *counts, *map(times, means)])
+    meaning = paragraph("Time over that of kernels.fastest, geometric mean over functions, forms and dtypes.", "soft")
+    return meaning + table(["library", "we win", "ties", "we lose", *map(power, race.sizes)], body)
 
 
 def _heat(race: Race, heat: Heat | None) -> str:
@@ -456,13 +439,34 @@ def _heat(race: Race, heat: Heat | None) -> str:
 
 
 # ---------------------------------------------------------------- method
-def how(findings: Findings) -> dict[str, str]:
-    """The numbers in the words on method, which stand in the page's text."""
-    samples = [row["samples"] for row in findings.timed] or [0]
+def dispatcher(findings: Findings) -> str:
+    """The segments of its table: function by function where they differ."""
+    known = findings.header.get("dispatcher")
+    if not known:
+        return ""
+    body = []
+    for name, segments in known["segments"].items():
+        told = [f"from {one['from']:,}: {one['backend']}, {_threads(one['threads'])}" for one in segments]
+        body.append([escape(name), f'<td class="wrap">{escape("; ".join(told))}</td>'])
+    source = escape(known["source"])
+    stream = (
+        f"Table: {source}. Stores go past the caches from {known['stream_from']:,} bytes on, input and output together."
+    )
+    return paragraph(stream) + table(["function", "elements: kernel"], body)
+
+
+def _threads(number: int) -> str:
+    return {0: "all threads", 1: "one thread"}.get(number, f"{number} threads")
+
+
+def method(findings: Findings) -> str:
+    samples = [row["samples"] for row in findings.timed]
+    if not samples:
+        return ""
     ways = sorted({way for row in rows.of_kind(findings.rows, "ceiling") for way in row["ways"]})
-    return {
-        "fewest_samples": str(min(samples)),
-        "most_samples": str(max(samples)),
+    known = {
+        "samples": f"{min(samples)} to {max(samples)}",
         "ways": escape("; ".join(ways)) or "none was measured",
         "longest_call": escape(str(findings.header.get("longest_call"))),
     }
+    return bullets(line.format_map(known) for line in texts()["method"])

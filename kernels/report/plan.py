@@ -10,19 +10,32 @@ from itertools import groupby
 import numpy as np
 
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
-from kernels.backends import OWN, PEERS, BackendUnavailable, available, find
+from kernels.backends import OWN, PEERS, BackendUnavailable, absence, available, find
 from kernels.measure import DATA, FORMS, Case
-from kernels.report.findings import BASELINE, DISPATCHER, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, slope_form
 from kernels.report.rows import PEERS_PLAN
 
-#: The size at which data sets are compared: every array stays in the second-level cache.
-IN_CACHE = 10_000
 #: Second texts of a backend that is not compiled are only of interest where a call is cheap.
 SECOND_TEXT_TO = 10_000
-#: Seconds outside the timed cases: start, compilation, training, drawing.
-FIXED_SECONDS = 25.0
+#: Functions on which a plan that is not of everything changes one thing at a time: one that is all memory, one that is
+#: all arithmetic, one of rows.
+SIDE = ("relu", "sigmoid", "softmax")
+#: One thing changed at a time.
+CHANGES = (
+    {"allocate": True},
+    {"allocate": True, "keep": True},
+    {"cold": True},
+    {"threads": 1},
+    {"accuracy": "accurate"},
+)
+#: The largest array that is compared in float64, in other forms, and by the accurate class.
+SIDE_SIZE = 10**5
+#: Seconds outside the timed cases: start, compilation, ceilings, experiments with a network, drawing.
+FIXED_SECONDS = 30.0
 #: Seconds for importing other libraries, and for what they compile.
 LIBRARIES = 15.0
+#: Fewer elements say nothing of the memory that they lie in: their time is that of the call.
+ESTIMATE_FROM = 1000
 #: From this size on peers are also compared with ``out=``, where they have that: below it a call's overhead decides.
 OUT_FROM = 10**5
 
@@ -38,11 +51,15 @@ class Scope:
     longest_call: float
     #: Every activation, form, dtype and side axis, too.
     everything: bool = False
+    #: Nothing is compiled for a side question alone.
+    hurried: bool = False
+    #: Seconds for timing a training step of each of some functions.
+    step_seconds: float = 0.6
 
 
 SCOPES = {
-    "quick": Scope("quick", (1, 10**3, 10**5, 10**6), 0.03, 0.08),
-    "default": Scope("default", tuple(10**k for k in range(8)), 0.2, 0.5),
+    "quick": Scope("quick", (1, 10**3, 10**5, 10**6), 0.03, 0.08, hurried=True, step_seconds=0.2),
+    "default": Scope("default", tuple(10**k for k in range(8)), 0.18, 0.5),
     "full": Scope("full", tuple(10**k for k in range(9)), 0.3, 1.5, everything=True),
 }
 
@@ -57,6 +74,10 @@ class Plan:
     left_out: dict[str, str]
     #: A race with other libraries, rather than between this project's backends.
     race: bool = False
+    #: The copying speed of each cache is measured first.
+    roofs: bool = False
+    #: What the activations do in a network is looked at last.
+    network: bool = False
 
     @property
     def name(self) -> str:
@@ -85,8 +106,13 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
     groups = [*_sweep(scope, records)]
     if scope.everything:
         groups += [*_other_forms(scope, records), *_other_axes(scope, records)]
-    cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group)]
-    return Plan(scope, tuple(dict.fromkeys(cases)), left_out)
+    else:
+        groups += _some_others(scope, [record for record in records if activations or record.name in SIDE])
+    cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group, scope)]
+    order = {group: k for k, group in enumerate(dict.fromkeys(case.group for case in cases))}
+    cases.sort(key=lambda case: order[case.group])
+    network = not (activations or backends)
+    return Plan(scope, tuple(dict.fromkeys(cases)), left_out, roofs=True, network=network)
 
 
 def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = ()) -> Plan:
@@ -153,18 +179,22 @@ def _contestants(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     chosen = []
     for name, backend in OWN.items():
         if name not in left_out:
-            texts = () if backend.compiled else backend.variants()
-            chosen += [name, *(f"{name}:{text}" for text in texts)]
+            chosen += [name, *(f"{name}:{text}" for text in backend.second_texts())]
     return chosen, left_out
 
 
-def _takes_part(name: str, case: Case) -> bool:
+def _takes_part(name: str, case: Case, scope: Scope) -> bool:
     backend, variant = find(name)
+    changed = case.accuracy != "fast" or case.allocate or case.cold or case.threads is not None
+    if backend.is_textbook(variant):
+        told = not scope.hurried or case.activation in SIDE
+        return told and not changed and case.data == "normal" and absence(case.record, case.form, name) is None
     if variant is not None and not backend.compiled and case.n > SECOND_TEXT_TO:
         return False
+    if name == BASELINE and case.threads is not None:
+        return False  # it has one thread anyway
     # Pure Python computes in float64 whatever it is given, with one thread, into new lists.
-    ordinary = case.accuracy == "fast" and not case.allocate and not case.cold and case.threads is None
-    return backend.name != "python" or (ordinary and case.dtype == "float32")
+    return backend.name != "python" or (not changed and case.dtype == "float32")
 
 
 def _sweep(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
@@ -188,8 +218,22 @@ def _other_forms(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
 
 def _other_axes(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
     """One thing changed at a time."""
-    changes = ({"allocate": True}, {"cold": True}, {"threads": 1}, {"accuracy": "accurate"})
-    for change in changes:
+    for change in CHANGES:
         for record in records:
             for n in scope.sizes:
                 yield replace(Case(record.name, "value", "", "float32", n), **change)
+
+
+def _some_others(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+    """A few of the other forms and axes: enough for an answer to each question that the page asks."""
+    for record in records:
+        value = Case(record.name, "value", "", "float32", SIDE_SIZE)
+        if not scope.hurried:
+            yield from (replace(value, form=form) for form in FORMS if form in record.forms)
+            yield replace(value, dtype="float64")
+            yield replace(value, accuracy="accurate")
+        for n in (n for n in scope.sizes if n >= ESTIMATE_FROM):
+            yield replace(value, n=n, threads=1)
+        for n in (n for n in scope.sizes if n >= OUT_FROM):
+            for change in CHANGES[:3]:
+                yield replace(value, n=n, **change)

@@ -46,11 +46,20 @@ class Heat:
         pairs = (("q1", "q3"), ("median", "median"), ("q3", "q1"))
         return tuple(theirs[f"seconds_{a}"] / mine[f"seconds_{b}"] for a, b in pairs)
 
+    def over(self, name: str) -> float:
+        """The median of another's time over that of kernels.fastest."""
+        rounds = self.rows[name].get("times_fastest")
+        return rounds[1] if rounds else self._seconds(name) / self._seconds(DISPATCHER)
+
+    def verdict_on(self, name: str) -> str:
+        """ "win", "tie" or "loss" of kernels.fastest against another."""
+        ratio = self.over(name)
+        return "win" if ratio > TIE else "loss" if ratio < 1 / TIE else "tie"
+
     @property
     def verdict(self) -> str:
         """ "win", "tie" or "loss" of kernels.fastest."""
-        median = self.ratio[1]
-        return "win" if median > TIE else "loss" if median < 1 / TIE else "tie"
+        return self.verdict_on(self.rival)
 
     @property
     def line(self) -> tuple[str, str, str, bool]:

@@ -11,7 +11,7 @@ from html import escape
 from kernels.activations import ACTIVATIONS, RECORDS, Activation, Bounds
 from kernels.report import accuracy, charts, facts, mathematics
 from kernels.report.guide import LIBRARIES, Claim, Text, guide
-from kernels.report.page import DASH, facts_list, fill, listed, paragraph, table
+from kernels.report.html import DASH, facts_list, fill, listed, paragraph, table
 from kernels.report.rows import Row
 
 INDEX, COMPARISON = "index", "comparison"

@@ -1,7 +1,8 @@
 """The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"measurement" one case, "self_test" one pair of a self-test. A file is only ever appended to, so an interrupted run
+"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network,
+"self_test" is one pair of a self-test, and "end" closes the run. A file is only ever appended to, so an interrupted run
 loses nothing.
 """
 
@@ -21,7 +22,7 @@ PEERS_PLAN = "peers-"
 SELF_TEST_PLAN = "self-test"
 
 #: What a measurement is of: the fields of ``measure.Case``.
-CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads")
+CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads", "keep")
 #: What is measured; None where a case was skipped.
 MEASURED = (
     "seconds_q1",
@@ -34,7 +35,10 @@ MEASURED = (
     "share_of_ceiling",
     "ulp",
     "compile_seconds",
+    "memory_bytes",
 )
+#: What rows of earlier commits lack.
+ADDED = {"keep": False, "memory_bytes": None}
 #: "busy_elsewhere": cores that other processes used meanwhile.
 ABOUT = ("level", "peer", "load", "busy_elsewhere", "machine", "commit")
 #: "ok"; "wrong": the result is not a number where it should be; "skipped" and "failed" come with a reason.
@@ -44,6 +48,10 @@ KEYS = {
     "run": ("format", "plan", "fingerprint", "cases", "started", "facts", "machine", "commit", "backends", "left_out"),
     "curve": ("activation", "title", "x", "value", "derivative"),
     "ceiling": ("bytes", "threads", "gb_per_s", "ways"),
+    "roof": ("cache", "first", "last", "bytes", "threads", "gb_per_s", "ways"),
+    "learning": ("experiment", "activation", "rate", "bias", "loss", "accuracy", "dead", "zeros", "parameters"),
+    "layers": ("experiment", "activation", "scale", "mean", "variance", "zeros", "gradient"),
+    "step": ("activation", "backend", "batch", "sizes", "seconds_q1", "seconds_median", "seconds_q3"),
     "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
     "self_test": ("case", "slowdown", "ratio", "low", "high", "verdict", "right"),
     "end": ("seconds",),
@@ -108,6 +116,8 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
         except ValueError as error:
             problems.append(f"{path.name}:{number} is not JSON ({error}); the line is left out")
             continue
+        if isinstance(row, dict) and row.get("kind") == "measurement":
+            row = ADDED | row
         problem = check(row)
         if problem:
             problems.append(f"{path.name}:{number}: {problem}; the line is left out")
@@ -116,24 +126,42 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
     return rows, problems
 
 
-def newest(folder: Path, plan: str | None = None) -> Path | None:
-    """The latest file of results, of one plan where it is given: names end with the time of their start.
+def files(folder: Path, plan: str | None = None) -> list[Path]:
+    """Files of results, of one plan where it is given, the latest first: names end with the time of their start.
 
-    A race with other libraries or a self-test is not the latest of all: its plan is asked for.
+    A race with other libraries or a self-test is not among those of all plans: its plan is asked for.
     """
     apart = (PEERS_PLAN, SELF_TEST_PLAN)
     found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(apart)]
-    return max(found, key=lambda path: path.stem.rpartition("-")[2], default=None)
+    return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
+
+
+def newest(folder: Path, plan: str | None = None) -> Path | None:
+    """The latest file of results."""
+    return next(iter(files(folder, plan)), None)
+
+
+def latest_readable(folder: Path, plan: str | None = None) -> tuple[Path | None, list[Row], list[str]]:
+    """(file, rows, problems) of the latest file that says what it is of; the problems name those that do not."""
+    problems: list[str] = []
+    for path in files(folder, plan):
+        found, mine = read(path)
+        if header(found) is not None:
+            return path, found, problems + mine
+        problems.append(
+            f"{path.name} has no readable run row at its start: measure again, with --fresh; it is left out"
+        )
+    return None, [], problems
 
 
 def newest_of_machines(folder: Path) -> list[Path]:
     """The latest file of results of each machine and host, the latest of all first."""
     found: dict[tuple, Path] = {}
-    for path in sorted(folder.glob("*.jsonl"), key=lambda path: path.stem.rpartition("-")[2]):
+    for path in files(folder):
         head = opening(path)
-        if head and not path.name.startswith((PEERS_PLAN, SELF_TEST_PLAN)):
-            found[head["machine"], head.get("host")] = path
-    return sorted(found.values(), key=lambda path: path.stem.rpartition("-")[2], reverse=True)
+        if head:
+            found.setdefault((head["machine"], head.get("host")), path)
+    return list(found.values())
 
 
 def opening(path: Path) -> Row | None:

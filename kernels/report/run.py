@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels import machine, measure, threads
+from kernels import crossover, machine, measure, threads, training
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, find, numpy_vector
 from kernels.measure import Case, Prepared, Timing
 from kernels.report import conditions, rows
 from kernels.report.findings import DISPATCHER
-from kernels.report.plan import Plan, Scope
+from kernels.report.plan import ESTIMATE_FROM, Plan, Scope
 from kernels.report.rows import Results, Row
 
 #: The least and the most of the time of a plan that one case may take, as multiples of the scope's seconds per case.
@@ -27,8 +27,6 @@ LEAST, MOST = 0.25, 2.0
 FIRST_CALLS = 8.0
 #: Data of more elements are made anew for each group: held together they would fill the memory.
 HELD = 10**7
-#: The time of fewer elements is that of the call, and says nothing of more elements.
-ESTIMATE_FROM = 1000
 #: Memory that is left to others.
 SPARE = 0.5
 CURVE = np.linspace(-5.0, 5.0, 201)
@@ -60,6 +58,9 @@ class Run:
     def measure(self, advance: Callable[[str, int], None]) -> None:
         """All groups; ``advance`` is told the group's name before it, and after it how many cases it had."""
         start = time.perf_counter()
+        if self.plan.roofs:
+            advance("ceilings", 0)
+            self._measure_roofs()
         per_case = self.plan.scope.seconds_per_case
         allowed = FIRST_CALLS + per_case * self.left
         for group in self.plan.groups():
@@ -74,7 +75,36 @@ class Run:
             advance(group[0].group, len(missing))
             if group[0].n > HELD:
                 measure.release_data()
+        if self.plan.network:
+            advance("in a network", 0)
+            self._experiment()
         self.results.append({"kind": "end", "seconds": round(time.perf_counter() - start, 1)})
+
+    def _measure_roofs(self) -> None:
+        """The copying speed of each cache and of memory, by one thread and by all."""
+        done = {(row["cache"], row["threads"]) for row in rows.of_kind(self.done, "roof")}
+        for count in dict.fromkeys((1, threads.get_num_threads())):
+            for roof in measure.roofs(count):
+                if (roof.name, count) in done:
+                    continue
+                ways = {way: round(speed, 3) for way, speed in measure.roof_speeds(roof, count).items()}
+                if ways:
+                    about = {"cache": roof.name, "first": roof.first, "last": roof.last, "bytes": roof.bytes}
+                    speed = {"threads": count, "gb_per_s": max(ways.values()), "ways": ways}
+                    self.results.append({"kind": "roof", **about, **speed})
+
+    def _experiment(self) -> None:
+        """What the activations do in a network; nothing where its images can't be had."""
+        try:
+            training.available()
+        except ImportError:
+            return
+        done = {(row["kind"], training.key(row)) for row in self.done if row["kind"] in training.KINDS}
+        scope = self.plan.scope
+        for experiment in training.experiments(scope.everything, scope.step_seconds):
+            if (experiment.kind, experiment.key) not in done:
+                for row in experiment.run():
+                    self.results.append(row)
 
     def _measure_group(self, cases: Sequence[Case], budget: float) -> None:
         prepared = []
@@ -95,9 +125,9 @@ class Run:
             timings = measure.sample(prepared, budget, self.rng)
             self.about["busy_elsewhere"] = elsewhere.cores()
             pairs = list(zip(prepared, timings, strict=True))
-            ours = {one.case.data: timing for one, timing in pairs if one.case.backend == DISPATCHER}
+            ours = {one.case: timing for one, timing in pairs if one.case.backend == DISPATCHER}
             for one, timing in pairs:
-                self._append_timing(one, timing, ceiling, ours.get(one.case.data))
+                self._append_timing(one, timing, ceiling, ours.get(replace(one.case, backend=DISPATCHER)))
 
     def _too_much(self, case: Case) -> str | None:
         """Why a case is not measured, by the time of the size below it and by the memory it needs."""
@@ -151,6 +181,7 @@ class Run:
             "share_of_ceiling": speed / ceiling,
             "ulp": None if wrong else error,
             "compile_seconds": max(prepared.first_seconds - timing.median, 0.0),
+            "memory_bytes": measure.peak_memory(prepared),
             "times_fastest": measure.ratio(timing, ours) if ours else None,
         }
         reason = "the result is not a number, or infinite, where it should not be" if wrong else None
@@ -229,8 +260,18 @@ def _header(plan: Plan, began: datetime) -> Row:
             for b in BACKENDS.values()
         },
         "left_out": plan.left_out,
+        "dispatcher": _dispatcher_table(plan),
         "longest_call": plan.scope.longest_call,
     }
+
+
+def _dispatcher_table(plan: Plan) -> dict:
+    """What kernels.fastest goes by: its table's source, and the segments of values in float32."""
+    table = crossover.table()
+    names = dict.fromkeys(case.activation for case in plan.cases)
+    wanted = {"form": "value", "dtype": "float32", "accuracy": "fast"}
+    segments = {name: crossover.segments(activation=name, **wanted) for name in names}
+    return {"source": table.source, "stream_from": table.stream_from, "segments": segments}
 
 
 def _machine_id(facts: dict) -> str:

@@ -1,0 +1,302 @@
+"""Charts that look across functions: roofs, errors beside times, textbook loops, outputs and caches, a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from kernels.activations import lookup
+from kernels.report import costs, lessons
+from kernels.report.charts import GREY, INK, SIZE, Backends, look, styled, svg, time_per_element, visible
+from kernels.report.findings import DISPATCHER, IN_CACHE, Findings, power, slope_form
+from kernels.report.race import Race
+from kernels.report.rows import Row
+
+#: Functions by colour; after the last, the dashes change.
+PALETTE = ("#4e79a7", "#f28e2b", "#e15759", "#59a14f", "#b07aa1", "#9c755f", "#d4a017", "#76b7b2", "#d37295", "#8a8f98")
+DASHES = ("-", "--", ":", "-.")
+#: Where an error of nothing stands on a logarithmic axis.
+LEAST_ULP = 0.05
+
+
+def draw_all(findings: Findings, race: Race | None) -> dict[str, str]:
+    """Every chart across functions: name -> SVG text."""
+    figures: dict[str, Figure] = {}
+    backends = findings.header["backends"]
+    for threads in costs.thread_counts(findings):
+        figures[f"roofline-{threads}"] = roofline(findings, threads)
+    errors = {record.name: findings.value_at(record.name, IN_CACHE) or {} for record in findings.activations}
+    if any(errors.values()):
+        figures["errors"] = errors_by_time(errors, backends)
+    raced = _raced(race)
+    if raced:
+        figures["errors-peers"] = errors_by_time(raced, race.header["backends"])
+    texts = costs.texts_of(findings)
+    if texts and any(name in cell for cell in errors.values() for name in texts):
+        figures["textbook"] = textbook(errors, texts, backends)
+    heaviest = costs.heaviest(findings)
+    if heaviest:
+        figures["memory"] = outputs(heaviest, backends)
+    figures |= network(findings) | peers(race)
+    return {name: svg(figure, name) for name, figure in figures.items()}
+
+
+def _raced(race: Race | None) -> dict[str, dict[str, Row]]:
+    """Activation -> backend -> row of a race's values in float32, new output, at the size at which errors are."""
+    if race is None:
+        return {}
+    wanted = {"form": "value", "dtype": "float32", "n": IN_CACHE, "allocate": True}
+    return {h.activation: h.rows for h in race.heats if all(getattr(h, key) == value for key, value in wanted.items())}
+
+
+# ---------------------------------------------------------------- roofs
+@styled
+def roofline(findings: Findings, threads: int) -> Figure:
+    """GB/s of kernels.fastest by the bytes that a call moves, under the copying speed of each cache."""
+    figure = Figure((4.8, 3.9))
+    axes = figure.add_subplot()
+    kernels_ = costs.under(findings, threads, DISPATCHER)
+    moved = [costs.bytes_of(row) for mine in kernels_.values() for row in mine]
+    least, most = min(moved, default=1e3), max(moved, default=1e8)
+    for roof in costs.roofs(findings, threads):
+        left, right = max(roof["first"], least), roof["last"] or max(most, 2 * roof["first"])
+        axes.plot([left, right], [roof["gb_per_s"]] * 2, color=INK, linewidth=2.2, solid_capstyle="butt")
+        if roof["first"] > least:
+            axes.axvline(roof["first"], color=GREY, linewidth=0.8, linestyle=":")
+        axes.annotate(
+            f"{roof['cache']} {roof['gb_per_s']:.0f}",
+            (math.sqrt(left * right), roof["gb_per_s"]),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    for k, (name, mine) in enumerate(kernels_.items()):
+        axes.plot([costs.bytes_of(r) for r in mine], [r["gb_per_s"] for r in mine], label=name, **_style(k))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("bytes read + written by a call")
+    axes.set_ylabel("GB/s")
+    axes.set_title("one thread" if threads == 1 else f"{threads} threads", loc="left")
+    _plain_decades(axes)
+    if kernels_:
+        figure.legend(loc="outside lower center", ncols=4, handlelength=1.8, columnspacing=1.2)
+    return figure
+
+
+def _style(k: int) -> dict:
+    dashes = DASHES[k // len(PALETTE) % len(DASHES)]
+    return {"color": PALETTE[k % len(PALETTE)], "linestyle": dashes, "marker": "o", "markersize": 3, "linewidth": 1.3}
+
+
+def _plain_decades(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=9))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda n, _: power(n) if n >= 1 else f"{n:g}"))
+
+
+# ---------------------------------------------------------------- errors beside times
+@styled
+def errors_by_time(rows: Mapping[str, Mapping[str, Row]], backends: Backends) -> Figure:
+    """A small chart for each function: the largest error over the time of an element, a mark for each backend."""
+    names = [name for name, mine in rows.items() if mine]
+    columns = 3
+    lines = math.ceil(len(names) / columns)
+    figure = Figure((6.6, 1.0 + 1.75 * lines))
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    shown = {}
+    for axes, name in zip(grid.flat, names, strict=False):
+        for backend, row in rows[name].items():
+            if row["ulp"] is None:
+                continue
+            style = look(backends, backend)
+            dot = {key: style[key] for key in ("color", "marker", "zorder")}
+            hollow = {"fillstyle": "none"} if ":" in backend else {}
+            at = row["seconds_median"] / row["n"] * 1e9, max(row["ulp"], LEAST_ULP)
+            shown[backend] = axes.plot(*at, linestyle="none", markersize=6, label=style["label"], **dot, **hollow)[0]
+        axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_title(name, loc="left")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        _plain_decades(axes)
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("ULP")
+    for axes in list(grid.flat)[max(len(names) - columns, 0) : len(names)]:
+        axes.set_xlabel("ns an element")
+        axes.tick_params(labelbottom=True)
+    figure.legend(handles=list(shown.values()), loc="outside lower center", ncols=4, handletextpad=0.3)
+    return figure
+
+
+# ---------------------------------------------------------------- textbook beside tuned
+@styled
+def textbook(rows: Mapping[str, Mapping[str, Row]], texts: Sequence[str], backends: Backends) -> Figure:
+    """A line for each function: what a newcomer writes, hollow, and what is here, full."""
+    names = [name for name, mine in rows.items() if any(text in mine for text in texts)]
+    figure = Figure((6.2, 1.2 + 0.32 * len(names)))
+    axes = figure.add_subplot()
+    for text in dict.fromkeys(texts):
+        style = look(backends, text)
+        points = [
+            (rows[name][text]["seconds_median"] / IN_CACHE * 1e9, y)
+            for y, name in enumerate(names)
+            if text in rows[name]
+        ]
+        dot = {"color": style["color"], "marker": style["marker"], "markersize": 7, "linestyle": "none"}
+        axes.plot(*zip(*points, strict=True), label=style["label"], fillstyle="none" if ":" in text else "full", **dot)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(numticks=9))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlabel(f"ns an element, {power(IN_CACHE)} elements")
+    figure.legend(loc="outside lower center", ncols=3, handletextpad=0.3)
+    return figure
+
+
+# ---------------------------------------------------------------- outputs and caches
+@styled
+def outputs(conditions: Sequence[tuple[str, Mapping[str, Row]]], backends: Backends) -> Figure:
+    """Bars of the time of a long array by what becomes of the output, and by caches; whiskers are quartiles."""
+    names = list(dict.fromkeys(name for _, rows in conditions for name in rows if name != "python" and ":" not in name))
+    first = next(row for _, rows in conditions for row in rows.values())
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    width = 0.8 / max(len(names), 1)
+    for k, name in enumerate(names):
+        mine = [(x, rows[name]) for x, (_, rows) in enumerate(conditions) if name in rows]
+        at = [x + (k - (len(names) - 1) / 2) * width for x, _ in mine]
+        middle = [row["seconds_median"] * 1e3 for _, row in mine]
+        ends = [
+            [abs(row[f"seconds_{q}"] * 1e3 - m) for (_, row), m in zip(mine, middle, strict=True)] for q in ("q1", "q3")
+        ]
+        style = look(backends, name)
+        axes.bar(
+            at, middle, width * 0.92, color=style["color"], label=style["label"], yerr=ends, error_kw={"ecolor": GREY}
+        )
+    axes.set_xticks(range(len(conditions)), [name.replace(", ", ",\n") for name, _ in conditions])
+    axes.set_ylabel("ms a call")
+    axes.set_title(f"{first['activation']}, {power(first['n'])} elements", loc="left")
+    axes.grid(visible=False, axis="x")
+    figure.legend(loc="outside lower center", ncols=4, handlelength=1.2)
+    return figure
+
+
+# ---------------------------------------------------------------- other libraries
+def peers(race: Race | None) -> dict[str, Figure]:
+    """Time by size of every library, float32 and a new output each call."""
+    figures = {}
+    for (name, form, dtype, allocate), heats in race.lines.items() if race else ():
+        if dtype == "float32" and allocate and form in ("value", slope_form(lookup(name))):
+            rows = [row for heat in heats.values() for row in heat.rows.values()]
+            title = f"{name}, {form}: other libraries, new outputs"
+            figures[f"{name}-{form}-peers"] = time_per_element(rows, race.header["backends"], title)
+    return figures
+
+
+# ---------------------------------------------------------------- a network
+def network(findings: Findings) -> dict[str, Figure]:
+    """The experiments with a network, by name."""
+    figures = {}
+    learned = lessons.learned(findings, "ordinary")
+    if learned:
+        figures["learning"] = over_epochs(learned, "accuracy", "share of unseen digits that are right")
+        figures["zeros"] = over_epochs(learned, "zeros", "share of hidden outputs that are 0")
+        own = [row for row in learned if any(row["parameters"])]
+        if own:
+            figures["parameters"] = parameters(own)
+    for name in ("high rate", "negative bias"):
+        rows = lessons.learned(findings, name)
+        if rows:
+            figures[f"dead-{name.replace(' ', '-')}"] = over_epochs(
+                rows, "dead", f"share of dead units: {lessons.words(rows[0])}"
+            )
+    for scale in lessons.scales(findings):
+        rows = lessons.layers(findings, scale)
+        place = rows[0]["scale"]
+        figures[f"gradient-{place:g}"] = by_layer(
+            rows, "gradient", f"norm of the gradient, weights of variance {scale}"
+        )
+        figures[f"variance-{place:g}"] = by_layer(
+            rows, "variance", f"variance of the outputs, weights of variance {scale}"
+        )
+    steps = lessons.steps(findings)
+    if steps:
+        figures["step"] = step_times(steps, findings.header["backends"])
+    return figures
+
+
+@styled
+def over_epochs(rows: Sequence[Row], what: str, title: str) -> Figure:
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    for k, row in enumerate(rows):
+        axes.plot(range(len(row[what])), row[what], label=row["activation"], **_style(k))
+    axes.set_ylim(-0.03, 1.03)
+    return _with_legend(figure, axes, title, "epoch")
+
+
+@styled
+def parameters(rows: Sequence[Row]) -> Figure:
+    """Learned parameters of each hidden layer over the epochs."""
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    for k, row in enumerate(rows):
+        for layer, values in enumerate(zip(*row["parameters"], strict=True)):
+            style = _style(k) | {"linestyle": DASHES[layer % len(DASHES)]}
+            axes.plot(range(len(values)), _drawable(values), label=f"{row['activation']}, layer {layer + 1}", **style)
+    return _with_legend(figure, axes, "learned parameters", "epoch", columns=2)
+
+
+@styled
+def by_layer(rows: Sequence[Row], what: str, title: str) -> Figure:
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    for k, row in enumerate(rows):
+        axes.plot(range(1, len(row[what]) + 1), _drawable(row[what]), label=row["activation"], **_style(k))
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    axes.yaxis.set_minor_locator(NullLocator())
+    return _with_legend(figure, axes, title, "layer")
+
+
+def _drawable(values: Sequence[float | None]) -> list[float]:
+    """What became infinite is a gap."""
+    return [math.nan if value is None else value for value in values]
+
+
+def _with_legend(figure: Figure, axes: Axes, title: str, label: str, columns: int = 4) -> Figure:
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(label)
+    figure.legend(loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2)
+    return figure
+
+
+@styled
+def step_times(rows: Mapping[str, Sequence[Row]], backends: Backends) -> Figure:
+    """Milliseconds of a training step by backend, whiskers are quartiles."""
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    names = list(dict.fromkeys(row["backend"] for mine in rows.values() for row in mine))
+    width = 0.8 / len(names)
+    for k, name in enumerate(names):
+        mine = [next(row for row in each if row["backend"] == name) for each in rows.values()]
+        middle = [row["seconds_median"] * 1e3 for row in mine]
+        ends = [[abs(row[f"seconds_{q}"] * 1e3 - m) for row, m in zip(mine, middle, strict=True)] for q in ("q1", "q3")]
+        at = [x + (k - (len(names) - 1) / 2) * width for x in range(len(mine))]
+        color, title = visible(backends[name]["color"]), backends[name]["title"]
+        axes.bar(at, middle, width * 0.92, color=color, label=title, yerr=ends, error_kw={"ecolor": GREY})
+    axes.set_xticks(range(len(rows)), list(rows))
+    axes.set_ylabel("ms a step")
+    axes.set_title("a training step, forward and backward", loc="left")
+    axes.grid(visible=False, axis="x")
+    figure.legend(loc="outside lower center", ncols=4, handlelength=1.2)
+    return figure
