@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 
 
 # ---------------------------------------------------------------- verdicts
-def noisy(times: float, rounds: int = selftest.ROUNDS, noise: float = 0.03) -> list[float]:
+def noisy(times: float, rounds: int = verdicts.ROUNDS, noise: float = 0.03) -> list[float]:
     """Times of a call with outliers, as a busy machine gives them."""
     scatter = np.exp(noise * RNG.standard_normal(rounds))
     return list(times * scatter * np.where(RNG.random(rounds) < 0.1, 1.5, 1.0))
@@ -35,7 +35,7 @@ def test_times_in_turns(times, word):
 
 
 def test_what_slows_both_cancels_out():
-    drift = np.geomspace(1, 3, selftest.ROUNDS)
+    drift = np.geomspace(1, 3, verdicts.ROUNDS)
     both = [list(np.array(noisy(times, noise=0.01)) * drift) for times in (1.1, 1.0)]
     assert verdicts.of_rounds(*both).word == "slower"
 
@@ -86,8 +86,8 @@ def test_a_pair_is_measured_and_its_row_can_be_read(tmp_path, monkeypatch):
     found, problems = rows.read(path)
     pairs = rows.of_kind(found, "self_test")
     assert not problems
-    assert [pair["slowdown"] for pair in pairs] == [0.0, selftest.SLOWDOWN]
-    assert code == (not selftest.passes(pairs))
+    assert [pair["slowdown"] for pair in pairs] == [0.0, verdicts.SLOWDOWN]
+    assert code == (not verdicts.passes(pairs))
     assert rows.newest(tmp_path / "results") is None
 
 
@@ -108,15 +108,32 @@ def test_the_slowed_contestant_makes_more_calls_than_are_counted():
 @pytest.mark.parametrize(("false", "missed", "passed"), [(0, 0, True), (1, 5, True), (2, 0, False), (0, 6, False)])
 def test_what_passes(false, missed, passed):
     same = [{"slowdown": 0.0, "right": k >= false} for k in range(100)]
-    slowed = [{"slowdown": selftest.SLOWDOWN, "right": k >= missed} for k in range(100)]
-    assert selftest.passes(same + slowed) == passed
-    assert f"in {false} of 100" in selftest.summary(same + slowed)
+    slowed = [{"slowdown": verdicts.SLOWDOWN, "right": k >= missed} for k in range(100)]
+    assert verdicts.passes(same + slowed) == passed
+    assert f"in {false} of 100" in verdicts.summary(same + slowed)
 
 
 def test_a_case_too_long_to_be_slowed_by_whole_calls(monkeypatch):
     monkeypatch.setattr(selftest, "SAMPLE_NS", 1000)
     with pytest.raises(ValueError, match="takes too long"):
         selftest.measured(Case("sigmoid", "value", "numpy", "float32", 1000), True, RNG)
+
+
+def test_the_page_shows_the_self_test_and_the_machines(tmp_path):
+    results = tmp_path / "results"
+    pair = {"kind": "self_test", "case": "relu-<x>", "ratio": 1.05, "low": 1.03, "high": 1.07, "verdict": "slower"}
+    pairs = [pair | {"slowdown": 0.05, "right": True}, pair | {"slowdown": 0.0, "right": False}]
+    written(results / "self-test-20260101T000000.jsonl", [header(plan="self-test"), *pairs])
+    mine = [measurement(backend=b, n=n) for b in ("numpy", "cython", "fastest") for n in (1, 1000)]
+    seen = [{"name": "turbo", "value": "on", "fine": False, "words": "the clock <depends>"}]
+    written(results / "quick-20260102T000000.jsonl", [header(conditions=seen), *mine])
+    written(results / "quick-b-20260101T000000.jsonl", [header(host="b", machine="other"), *mine])
+    assert main(["--render-only", "--output", str(tmp_path)]) == 0
+    text = (tmp_path / "index.html").read_text()
+    assert "a difference reported in 1 of 1 pairs" in text
+    assert "relu-&lt;x&gt;" in text
+    assert "Mind: turbo, on: the clock &lt;depends&gt;." in text
+    assert "A &lt;processor&gt; (b)" in text
 
 
 # ---------------------------------------------------------------- the machine

@@ -259,14 +259,14 @@ def test_itself(folder: Path) -> int:
     """Pairs without and with a slowdown; their rows go to disk, and the page shows what came out."""
     from rich.progress import track
 
-    from kernels.report import run, selftest
+    from kernels.report import run, selftest, verdicts
 
     results = run.start_self_test(folder)
     bar = iter(track(range(2 * selftest.PAIRS), description="pairs", transient=True))
     found = selftest.run(results.append, lambda: next(bar, None), selftest.PAIRS)
     next(bar, None)
-    print(f"{selftest.summary(found)}.\nrows: {results.path}")
-    return DONE if selftest.passes(found) else MISSED
+    print(f"{verdicts.summary(found)}.\nrows: {results.path}")
+    return DONE if verdicts.passes(found) else MISSED
 
 
 # ---------------------------------------------------------------- drawing
@@ -282,7 +282,7 @@ def draw(folder: Path) -> int:
     if not paths:
         return _fail(f"there are no results in {results} that can be read; measure first: python -m kernels.report")
     try:
-        from kernels.report import charts, overviews, page
+        from kernels.report import charts, overviews, page, trust
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     from kernels.report import accuracy
@@ -298,7 +298,8 @@ def draw(folder: Path) -> int:
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
     documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
-    text = page.render(findings, drawn, problems, race, accuracy.swept(folder), documented)
+    swept, trusted = accuracy.swept(folder), trust.found(results)
+    text = page.render(findings, drawn, problems, race, swept, documented, trusted)
     target.write_text(text, encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from kernels.report import imported, rows
+from kernels.report import rows
 from kernels.report.findings import BASELINE
 from kernels.report.race import digits
 from kernels.report.rows import Row
@@ -57,10 +57,16 @@ def load(what: str, folder: Path) -> Side:
     path = Path(what)
     if not path.is_file():
         path = _of_commit(what, folder)
-    found = imported.read(path) if path.suffix == ".json" else rows.read(path)[0]
+    found = _imported(path) if path.suffix == ".json" else rows.read(path)[0]
     if rows.header(found) is None:
         raise ValueError(f"{path} has no readable run row at its start; measure again, with --fresh")
     return Side(path, found)
+
+
+def _imported(path: Path) -> list[Row]:
+    from kernels.report import imported  # needs what measures, which drawing does without
+
+    return imported.read(path)
 
 
 def _of_commit(what: str, folder: Path) -> Path:
@@ -128,7 +134,7 @@ def steps(folder: Path = ASV) -> list[Comparison]:
     """What asv kept: each commit against the one before it, by the dates of the commits, machine by machine."""
     machines: dict[Path, list[Side]] = {}
     for path in asv_files(folder):
-        machines.setdefault(path.parent, []).append(Side(path, imported.read(path)))
+        machines.setdefault(path.parent, []).append(Side(path, _imported(path)))
     ordered = [sorted(sides, key=lambda side: side.header["started"]) for sides in machines.values()]
     return [Comparison(first, second) for sides in ordered for first, second in pairwise(sides)]
 

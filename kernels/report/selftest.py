@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,11 @@ from kernels import measure
 from kernels.measure import Case, Timed
 from kernels.report import verdicts
 from kernels.report.rows import Row
-from kernels.report.verdicts import Verdict
+from kernels.report.verdicts import ROUNDS, SLOWDOWN, Verdict
 
 #: Pairs without and with a slowdown.
 PAIRS = 100
-SLOWDOWN = 0.05
-ROUNDS, SAMPLE_NS = 41, 5_000_000
-#: Of 100 pairs: differences that are not there, at most, and differences that are, at least.
-MOST_FALSE, FEWEST_FOUND = 1, 95
+SAMPLE_NS = 5_000_000
 #: So that 5 % are whole calls.
 FEWEST_LOOPS = math.ceil(1 / SLOWDOWN)
 
@@ -83,27 +80,6 @@ def measured(case: Case, slowed: bool, rng: np.random.Generator) -> Pair:
     if min(one.loops, other.loops) < FEWEST_LOOPS:
         raise ValueError(f"{case.id} takes too long for {SLOWDOWN:.0%} of a sample's calls to be a whole call")
     return Pair(case, slowed, verdicts.of_rounds(other.rounds, one.rounds))
-
-
-# ---------------------------------------------------------------- in words
-def score(found: Sequence[Row]) -> tuple[int, int, int, int]:
-    """(false alarms, pairs without a slowdown, slowdowns found, pairs with one) of self-test rows."""
-    same = [row for row in found if not row["slowdown"]]
-    slowed = [row for row in found if row["slowdown"]]
-    return sum(not row["right"] for row in same), len(same), sum(row["right"] for row in slowed), len(slowed)
-
-
-def passes(found: Sequence[Row]) -> bool:
-    false, same, seen, slowed = score(found)
-    return 100 * false <= MOST_FALSE * same and 100 * seen >= FEWEST_FOUND * slowed
-
-
-def summary(found: Sequence[Row]) -> str:
-    false, same, seen, slowed = score(found)
-    return (
-        f"the same kernel against itself: a difference reported in {false} of {same} pairs (at most {MOST_FALSE} in "
-        f"100); with {SLOWDOWN:.0%} more work: found in {seen} of {slowed} (at least {FEWEST_FOUND} in 100)"
-    )
 
 
 def run(append: Callable[[Row], None], advance: Callable[[], None], count: int) -> list[Row]:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist, median
 
+from kernels.report.rows import Row
+
 #: How sure an interval is to hold the true ratio.
 CONFIDENCE = 0.99
 #: A smaller difference is none, however sure it is: where code lies in memory makes as much.
@@ -22,6 +24,11 @@ SAME = 1.1
 BETWEEN_RUNS = 0.015
 #: The interquartile range of a normal distribution, and its median's standard error times sqrt(n), in sigmas.
 IQR, MEDIAN_ERROR = 1.349, 1.2533
+
+#: Of a self-test: more calls than are counted, and the rounds of a pair.
+SLOWDOWN, ROUNDS = 0.05, 41
+#: Of 100 pairs: differences reported that are not there, at most, and that are, at least.
+MOST_FALSE, FEWEST_FOUND = 1, 95
 
 WORDS = ("faster", "slower", "same", "unclear")
 
@@ -100,3 +107,24 @@ def beside(verdict: Verdict, witness: Verdict) -> Verdict:
 def _error(q1: float, middle: float, q3: float, samples: int) -> float:
     """The standard error of a median's logarithm, from the quartiles."""
     return MEDIAN_ERROR * (q3 - q1) / middle / IQR / math.sqrt(samples)
+
+
+# ---------------------------------------------------------------- a self-test
+def score(found: Sequence[Row]) -> tuple[int, int, int, int]:
+    """(false alarms, pairs without a slowdown, slowdowns found, pairs with one) of self-test rows."""
+    same = [row for row in found if not row["slowdown"]]
+    slowed = [row for row in found if row["slowdown"]]
+    return sum(not row["right"] for row in same), len(same), sum(row["right"] for row in slowed), len(slowed)
+
+
+def passes(found: Sequence[Row]) -> bool:
+    false, same, seen, slowed = score(found)
+    return 100 * false <= MOST_FALSE * same and 100 * seen >= FEWEST_FOUND * slowed
+
+
+def summary(found: Sequence[Row]) -> str:
+    false, same, seen, slowed = score(found)
+    return (
+        f"the same kernel against itself: a difference reported in {false} of {same} pairs (at most {MOST_FALSE} in "
+        f"100); with {SLOWDOWN:.0%} more work: found in {seen} of {slowed} (at least {FEWEST_FOUND} in 100)"
+    )
