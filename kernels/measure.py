@@ -233,7 +233,7 @@ def prepare(case: Case) -> Prepared:
     """The case with its data, compiled and called once; BackendUnavailable or ImportError say what is missing."""
     dtype = np.dtype(case.dtype).type
     inputs = make_inputs(case)
-    params = tuple(float(dtype(p)) for p in case.record.example_parameters)
+    params = example_parameters(case)
     out = None if case.allocate else make_outputs(case)
     backend, _ = available(case.backend)
     if backend.peer:
@@ -246,6 +246,11 @@ def prepare(case: Case) -> Prepared:
     prepared = Prepared(case, function, inputs, params, out)
     prepared.first_seconds += binding
     return prepared
+
+
+def example_parameters(case: Case) -> tuple[float, ...]:
+    """As they are rounded to the arrays' dtype."""
+    return tuple(float(np.dtype(case.dtype).type(p)) for p in case.record.example_parameters)
 
 
 def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
@@ -533,29 +538,61 @@ def roof_speeds(roof: Roof, threads_: int, budget_s: float = 0.15) -> dict[str, 
 
 
 # ---------------------------------------------------------------- checking results
+@dataclass(frozen=True)
+class Truth:
+    """What a form should give for the elements that are checked."""
+
+    exact: np.ndarray
+    #: The magnitudes whose last place is the unit.
+    scale: np.ndarray
+    #: More precisely, where float64 is not enough.
+    precise: list | None = None
+
+    def error(self, got: np.ndarray) -> np.ndarray:
+        if self.precise is None:
+            return got - self.exact
+        from kernels import oracle
+
+        differences = [oracle.mp.mpf(float(g)) - e for g, e in zip(got.ravel(), self.precise, strict=True)]
+        return np.array(list(map(float, differences))).reshape(got.shape)
+
+
 def ulp(prepared: Prepared) -> float:
     """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
     case = prepared.case
     dtype = np.dtype(case.dtype)
-    chosen = _chosen(case, CHECKED if dtype == np.float32 else CHECKED_BY_ORACLE)
-    results = prepared.result()
-    inputs = [np.asarray(x)[chosen].astype(np.float64) for x in prepared.inputs]
-    judge = _by_numpy if dtype == np.float32 else _by_oracle
-    forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
+    # The same for every contestant.
+    alike = Case(case.activation, case.form, "", case.dtype, case.n, data=case.data)
     worst = 0.0
-    for form, result in zip(forms, results, strict=True):
-        got = result[chosen].astype(dtype).astype(np.float64)
-        error, exact = judge(case.record, form, inputs, prepared.params, got)
-        scale = _scale(case.record, form, inputs, exact, dtype.type)
-        worst = max(worst, _largest(error, scale, dtype))
+    for truth, result in zip(_truths(alike), prepared.result(), strict=True):
+        got = result[_chosen(case)].astype(dtype).astype(np.float64)
+        worst = max(worst, _largest(truth.error(got), truth.scale, dtype))
     return worst
 
 
-def _chosen(case: Case, most: int) -> np.ndarray:
+@functools.lru_cache(maxsize=4)
+def _truths(case: Case) -> list[Truth]:
+    """For each result of a form: by the NumPy text in float64, or for float64 by arbitrary precision."""
+    record, dtype = case.record, np.dtype(case.dtype).type
+    inputs = [x[_chosen(case)].astype(np.float64) for x in make_inputs(case)]
+    params = example_parameters(case)
+    forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
+    found = []
+    for form in forms:
+        precise = None if dtype is np.float32 else _by_oracle(record, form, inputs, params)
+        if precise is None:
+            exact = numpy_vector.bind(record, form, np.float64, "fast")(*inputs, *params)
+        else:
+            exact = np.array(list(map(float, precise))).reshape(record.result_shape(form, inputs[-1].shape))
+        found.append(Truth(exact, _scale(record, form, inputs, exact, dtype), precise))
+    return found
+
+
+def _chosen(case: Case) -> np.ndarray:
     """Evenly spread elements (rows, for functions of rows), the first and the last among them."""
-    row = math.prod(row_shape(case.record, case.n)[1:])
-    count = row_shape(case.record, case.n)[0]
-    return np.unique(np.linspace(0, count - 1, min(count, max(most // row, 1))).astype(np.intp))
+    most = CHECKED if case.dtype == "float32" else CHECKED_BY_ORACLE
+    count, *row = row_shape(case.record, case.n)
+    return np.linspace(0, count - 1, min(count, max(most // math.prod(row), 1))).astype(np.intp)
 
 
 def peak_memory(prepared: Prepared) -> int | None:
@@ -571,19 +608,9 @@ def peak_memory(prepared: Prepared) -> int | None:
         tracemalloc.stop()
 
 
-def _by_numpy(record: Activation, form: str, inputs: list, params: tuple, got: np.ndarray) -> tuple:
-    """(error, exact) by the NumPy text in float64."""
-    exact = numpy_vector.bind(record, form, np.float64, "fast")(*inputs, *params)
-    return got - exact, exact
-
-
-def _by_oracle(record: Activation, form: str, inputs: list, params: tuple, got: np.ndarray) -> tuple:
-    """(error, exact) by the arbitrary-precision formulas."""
-    from kernels import oracle
-
-    exact = _oracle_rows(record, form, inputs) if not record.elementwise else _oracle_each(record, form, inputs, params)
-    flat = [oracle.mp.mpf(float(g)) - e for g, e in zip(got.ravel(), exact, strict=True)]
-    return tuple(np.array(list(map(float, numbers))).reshape(got.shape) for numbers in (flat, exact))
+def _by_oracle(record: Activation, form: str, inputs: list, params: tuple) -> list:
+    """The arbitrary-precision formulas."""
+    return _oracle_rows(record, form, inputs) if not record.elementwise else _oracle_each(record, form, inputs, params)
 
 
 def _oracle_each(record: Activation, form: str, inputs: list, params: tuple) -> list:

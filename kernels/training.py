@@ -35,7 +35,6 @@ SCALES = (("1 / inputs", 1.0), ("2 / inputs", 2.0), ("8 / inputs", 8.0))
 DEPTH, WIDTH = 10, 64
 #: The network whose step is timed: wide enough that a step is more than its calls.
 STEP_SIZES, STEP_BATCH = (64, 256, 256, 10), 256
-TIMED = ("relu", "sigmoid", "swish")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def available() -> None:
     digits.data()
 
 
-def experiments(everything: bool = False, step_seconds: float = 0.6) -> Iterator[Experiment]:
+def experiments(everything: bool, timed: Sequence[str], step_seconds: float) -> Iterator[Experiment]:
     """All of them; with everything, of every elementwise function."""
     records = [record for record in (RECORDS if everything else MEASURED) if record.elementwise]
     for record in records:
@@ -63,7 +62,7 @@ def experiments(everything: bool = False, step_seconds: float = 0.6) -> Iterator
     for record in records:
         for name, scale in SCALES:
             yield Experiment("layers", (name, record.name), functools.partial(layers, record, name, scale))
-    for name in TIMED:
+    for name in timed:
         yield Experiment("step", (name,), functools.partial(steps, lookup(name), step_seconds))
 
 

@@ -76,7 +76,10 @@ def roofline(findings: Findings, threads: int) -> Figure:
             fontsize=8,
         )
     for k, (name, mine) in enumerate(kernels_.items()):
-        axes.plot([costs.bytes_of(r) for r in mine], [r["gb_per_s"] for r in mine], label=name, **_style(k))
+        at, style = [costs.bytes_of(row) for row in mine], _style(k)
+        low, high = ([n / row[f"seconds_{q}"] * 1e-9 for n, row in zip(at, mine, strict=True)] for q in ("q3", "q1"))
+        axes.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        axes.plot(at, [row["gb_per_s"] for row in mine], label=name, **style)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("bytes read + written by a call")
@@ -117,8 +120,10 @@ def errors_by_time(rows: Mapping[str, Mapping[str, Row]], backends: Backends) ->
             style = look(backends, backend)
             dot = {key: style[key] for key in ("color", "marker", "zorder")}
             hollow = {"fillstyle": "none"} if ":" in backend else {}
-            at = row["seconds_median"] / row["n"] * 1e9, max(row["ulp"], LEAST_ULP)
-            shown[backend] = axes.plot(*at, linestyle="none", markersize=6, label=style["label"], **dot, **hollow)[0]
+            low, middle, high, error = *_nanoseconds(row), max(row["ulp"], LEAST_ULP)
+            axes.hlines(error, low, high, color=style["color"], linewidth=1.2)
+            dot |= hollow | {"linestyle": "none", "markersize": 6, "label": style["label"]}
+            shown[backend] = axes.plot(middle, error, **dot)[0]
         axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_title(name, loc="left")
         axes.set_xscale("log")
@@ -135,6 +140,11 @@ def errors_by_time(rows: Mapping[str, Mapping[str, Row]], backends: Backends) ->
     return figure
 
 
+def _nanoseconds(row: Row) -> tuple[float, float, float]:
+    """Quartiles, an element."""
+    return tuple(row[f"seconds_{q}"] / row["n"] * 1e9 for q in ("q1", "median", "q3"))
+
+
 # ---------------------------------------------------------------- textbook beside tuned
 @styled
 def textbook(rows: Mapping[str, Mapping[str, Row]], texts: Sequence[str], backends: Backends) -> Figure:
@@ -144,13 +154,11 @@ def textbook(rows: Mapping[str, Mapping[str, Row]], texts: Sequence[str], backen
     axes = figure.add_subplot()
     for text in dict.fromkeys(texts):
         style = look(backends, text)
-        points = [
-            (rows[name][text]["seconds_median"] / IN_CACHE * 1e9, y)
-            for y, name in enumerate(names)
-            if text in rows[name]
-        ]
+        points = [(*_nanoseconds(rows[name][text]), y) for y, name in enumerate(names) if text in rows[name]]
+        low, middle, high, y = zip(*points, strict=True)
+        axes.hlines(y, low, high, color=style["color"], linewidth=1.2)
         dot = {"color": style["color"], "marker": style["marker"], "markersize": 7, "linestyle": "none"}
-        axes.plot(*zip(*points, strict=True), label=style["label"], fillstyle="none" if ":" in text else "full", **dot)
+        axes.plot(middle, y, label=style["label"], fillstyle="none" if ":" in text else "full", **dot)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(numticks=9))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -144,7 +144,7 @@ def errors_beside_times(findings: Findings, charts: Mapping[str, str], swept: Se
 def surroundings(findings: Findings, charts: Mapping[str, str], race: Race | None) -> list[Section]:
     """Other libraries, and a network."""
     return [
-        section("peers", peers(race)),
+        section("peers", peers(race) + ("" if findings.activations else _by_size(charts))),
         section("network", lessons.network(findings, charts)),
     ]
 
@@ -426,6 +426,12 @@ def peers(race: Race | None) -> str:
             facts_list(measured),
         ]
     )
+
+
+def _by_size(charts: Mapping[str, str]) -> str:
+    """What stands in the functions' own sections, where there are none."""
+    drawn = figures(charts, (name for name in charts if name.endswith("-peers") and name != "errors-peers"))
+    return folded("Time by size, function by function", drawn) if drawn else ""
 
 
 def each_peer(race: Race) -> str:

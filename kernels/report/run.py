@@ -101,7 +101,7 @@ class Run:
             return
         done = {(row["kind"], training.key(row)) for row in self.done if row["kind"] in training.KINDS}
         scope = self.plan.scope
-        for experiment in training.experiments(scope.everything, scope.step_seconds):
+        for experiment in training.experiments(scope.everything, scope.steps, scope.step_seconds):
             if (experiment.kind, experiment.key) not in done:
                 for row in experiment.run():
                     self.results.append(row)
