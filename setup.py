@@ -123,6 +123,7 @@ def extensions() -> list[Extension]:
                 "gates.pxi",
                 "checked.pxi",
                 "strided.pxi",
+                "lookup.pxi",
                 "workers.h",
                 "outputs.h",
                 "half_test.h",

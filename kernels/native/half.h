@@ -120,6 +120,39 @@ HALF_INLINE uint64_t half_bits(half_words lanes) {
 #include "half_loops.h"
 #undef HALF
 
+/* ---------------------------------------------------------------- results looked up */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+/* Four results at once: their codes are read together, for loads are what a look-up waits for. */
+HALF_INLINE __m128i look_up_four(const uint16_t *x, const uint16_t *results) {
+    uint64_t codes;
+    __m128i four;
+    memcpy(&codes, x, sizeof codes);
+    four = _mm_cvtsi32_si128(results[codes & 0xFFFF]);
+    four = _mm_insert_epi16(four, results[codes >> 16 & 0xFFFF], 1);
+    four = _mm_insert_epi16(four, results[codes >> 32 & 0xFFFF], 2);
+    return _mm_insert_epi16(four, results[codes >> 48], 3);
+}
+#endif
+
+/* The results of codes at x; the table has one for each code. */
+static void look_up(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    intptr_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 8 <= n; i += 8) {
+        __m128i eight = _mm_unpacklo_epi64(look_up_four(x + i, results), look_up_four(x + i + 4, results));
+        memcpy(out + i, &eight, sizeof eight);
+    }
+#endif
+    for (; i < n; i++)
+        out[i] = results[x[i]];
+}
+
+/* The same in the second of two tables. */
+static void look_up_second(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    look_up(x, out, n, results + 65536);
+}
+
 /* ---------------------------------------------------------------- from float64, rounded once */
 /* x as the number of a half type that is nearest: bits of its significand, its smallest normal number, from where on it
  * is infinite. The sum with 1.5 times a power of two has the half type's last place. */
