@@ -23,6 +23,7 @@ import numpy as np
 from kernels import threads
 from kernels.activations import BOUND_OF, Activation, lookup
 from kernels.backends import available, contestant, cython_loops, numpy_vector
+from kernels.half import is_half, named
 from kernels.native import native
 from kernels.ulp import near_roots, ulp_of
 
@@ -37,7 +38,7 @@ SAMPLE_NS = 10_000_000
 #: A contestant is sampled until its relative interquartile range is this small, or the budget is used.
 STABLE = 0.02
 FEWEST, STABLE_FROM, MOST = 3, 7, 60
-#: Results of this many elements are checked against the float64 formulas; for float64, against the oracle.
+#: Results of so many elements are checked against the float64 formulas; for float64, against the oracle.
 CHECKED, CHECKED_BY_ORACLE = 100_000, 200
 
 
@@ -85,7 +86,7 @@ class Case:
     @property
     def bytes(self) -> int:
         """Bytes read once plus bytes written once by a call."""
-        return self.n * self.record.bytes_per_element(self.form, np.dtype(self.dtype).itemsize)
+        return self.n * self.record.bytes_per_element(self.form, named(self.dtype).itemsize)
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class PreparedPeer(Prepared):
 
     def __init__(self, case: Case, module: ModuleType, inputs: tuple, params: tuple, out: Any):
         self.module, self.threads = module, case.threads
-        dtype = np.dtype(case.dtype).type
+        dtype = named(case.dtype).type
         with self.running():
             _refuse_threads(case, module)
             start = time.perf_counter()
@@ -204,7 +205,7 @@ def _omitted(function: Callable, case: Case, params: tuple) -> tuple:
 # ---------------------------------------------------------------- data
 def prepare(case: Case) -> Prepared:
     """The case with its data, compiled and called once; BackendUnavailable or ImportError say what is missing."""
-    dtype = np.dtype(case.dtype).type
+    dtype = named(case.dtype).type
     inputs = make_inputs(case)
     params = tuple(float(dtype(p)) for p in case.record.example_parameters)
     out = None if case.allocate else make_outputs(case)
@@ -262,7 +263,7 @@ def _pool(name: str, dtype: str, n: int) -> np.ndarray:
     """The first n numbers of a data set; smaller arrays are views of the largest made so far."""
     held = _pools.get((name, dtype))
     if held is None or held.size < n:
-        held = _pools[name, dtype] = _generate(name, np.dtype(dtype), n)
+        held = _pools[name, dtype] = _generate(name, named(dtype), n)
     return held[:n]
 
 
@@ -274,11 +275,11 @@ def _generate(name: str, dtype: np.dtype, n: int) -> np.ndarray:
 
         return pre_activations(n, dtype)
     seed = 1 if name == "gradient" else 0
-    numbers = np.random.default_rng(seed).standard_normal(n, dtype)
+    numbers = np.random.default_rng(seed).standard_normal(n, np.float32 if is_half(dtype) else dtype)
     if name == "negative":
         np.abs(numbers, out=numbers)
         np.multiply(numbers, -40, out=numbers)
-    return numbers
+    return numbers.astype(dtype, copy=False)
 
 
 def release_data() -> None:
@@ -454,11 +455,11 @@ def _own_copies(x: np.ndarray, y: np.ndarray, workers: int) -> dict[str, Timed]:
 def ulp(prepared: Prepared) -> float:
     """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
     case = prepared.case
-    dtype = np.dtype(case.dtype)
-    chosen = _chosen(case, CHECKED if dtype == np.float32 else CHECKED_BY_ORACLE)
+    dtype = named(case.dtype)
+    chosen = _chosen(case, CHECKED_BY_ORACLE if dtype == np.float64 else CHECKED)
     results = prepared.result()
     inputs = [np.asarray(x)[chosen].astype(np.float64) for x in prepared.inputs]
-    judge = _by_numpy if dtype == np.float32 else _by_oracle
+    judge = _by_oracle if dtype == np.float64 else _by_numpy
     forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
     worst = 0.0
     for form, result in zip(forms, results, strict=True):

@@ -45,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
     )
+    found.add_argument(
+        "--dtype",
+        type=_names,
+        metavar="A,B",
+        help="of the race: float32, float64, float16, bfloat16; default: the first two",
+    )
     found.set_defaults(scope="default")
     return found
 
@@ -75,10 +81,12 @@ def measure(given: argparse.Namespace) -> int:
     console = Console()
     if given.peers and given.backends:
         return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
+    if given.dtype and not given.peers:
+        return _fail("--dtype is of a race with other libraries: give --peers, too; --full measures float64")
     scope = plan.SCOPES[given.scope]
     try:
         if given.peers:
-            made = plan.make_race(scope, given.peers, given.activations)
+            made = plan.make_race(scope, given.peers, given.activations, given.dtype or plan.RACED)
         else:
             made = plan.make(scope, given.activations, given.backends)
     except (KeyError, BackendUnavailable) as error:
