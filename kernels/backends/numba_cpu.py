@@ -478,12 +478,12 @@ def _logarithm(dtype: type) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1."""
     from numba import njit
 
-    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
     up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
 
     @njit(error_model="numpy")
     def logarithm(totals, rests, sum_tree):
-        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests), up, down)))
+        return dtype(logarithm_of_sum(sum_tree(totals), sum_tree(rests), up, down))
 
     return logarithm
 
