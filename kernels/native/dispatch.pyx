@@ -171,6 +171,8 @@ cdef struct Table:
     Kernel stream  # bytes past the caches
     Kernel gather
     Kernel scatter
+    Kernel direct  # from a half type's codes to codes; NULL: only through a load and a store step
+    Kernel direct_second
     Kernel look_up  # in all results of a half type; NULL: they are computed as fast
     Kernel look_up_second
     RowParts parts
@@ -542,7 +544,7 @@ cdef class Plan:
 
     def __init__(self, str kind, dict tables):
         """``tables``: dtype -> dict with "segments" [(start, *loops, threads)], the steps "load", "save", "multiply", "stream",
-        "look_up" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
+        "direct", "look_up" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
         Loops: kernel, second, and both streamed. A dtype without a table is left to Python."""
         self.kind = KINDS[kind]
         for index, name in enumerate(DTYPE_NAMES):
@@ -572,6 +574,8 @@ cdef class Plan:
         table.stream = <Kernel><uintptr_t>source["stream"]
         table.gather = <Kernel><uintptr_t>source["gather"]
         table.scatter = <Kernel><uintptr_t>source["scatter"]
+        table.direct = <Kernel><uintptr_t>source["direct"][0]
+        table.direct_second = <Kernel><uintptr_t>source["direct"][1]
         table.look_up = <Kernel><uintptr_t>source["look_up"][0]
         table.look_up_second = <Kernel><uintptr_t>source["look_up"][1]
         if source["parts"]:
@@ -613,7 +617,7 @@ cdef class Plan:
         else:
             memcpy(values.wide, cnp.PyArray_DATA(p), cnp.PyArray_NBYTES(p))
             set_parameters(&task, &values, cnp.PyArray_SIZE(p))
-        held = look_results_up(self, index, &task, 0 if each else <int>cnp.PyArray_SIZE(p))
+        held = work_on_codes(self, index, &task, 0 if each else <int>cnp.PyArray_SIZE(p))
         with nogil:
             run(&task, threads)
 
@@ -650,7 +654,7 @@ cdef class Plan:
             task.second = self.each_second[index]
         set_parameters(task, values, parameters)
         task.streamed = task.streamed and not fresh and lies_side_by_side(&strided)
-        held = look_results_up(self, index, task, parameters)
+        held = work_on_codes(self, index, task, parameters)
         with nogil:
             if lies_side_by_side(&strided):
                 run_side_by_side(&strided, threads)
@@ -959,7 +963,7 @@ cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.
     task.streamed = task.streamed and not fresh
     form.round_parameters(index, values)
     set_parameters(&task, values, form.parameters)
-    held = look_results_up(form.plan, index, &task, form.parameters)
+    held = work_on_codes(form.plan, index, &task, form.parameters)
     if cnp.PyArray_SIZE(x) < RELEASE_GIL_FROM:
         run(&task, 1)
     else:

@@ -112,6 +112,48 @@ HALF_INLINE uint64_t half_bits(half_words lanes) {
 }
 #endif
 
+/* ---------------------------------------------------------------- a word of numbers, inlined around a formula */
+/* They never leave the registers, and stand in any order: bfloat16's even ones and odd ones are apart in each vector. */
+HALF_INLINE void float16_widen_word(const uint16_t *x, float *out) {
+    for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
+        half_codes codes;
+        half_words words;
+        memcpy(&codes, x + i, sizeof codes);
+        words = float16_widened(codes);
+        memcpy(out + i, &words, sizeof words);
+    }
+}
+HALF_INLINE void float16_narrow_word(const float *x, uint16_t *out) {
+    for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
+        half_codes codes;
+        half_words words;
+        memcpy(&words, x + i, sizeof words);
+        codes = float16_narrowed(words);
+        memcpy(out + i, &codes, sizeof codes);
+    }
+}
+HALF_INLINE void bfloat16_widen_word(const uint16_t *x, float *out) {
+    for (int i = 0; i < HALF_WORD; i += 2 * HALF_COUNT) {
+        half_words pairs, even, odd;
+        memcpy(&pairs, x + i, sizeof pairs);
+        even = pairs << 16;
+        odd = pairs & ~0xFFFF;
+        memcpy(out + i, &even, sizeof even);
+        memcpy(out + i + HALF_COUNT, &odd, sizeof odd);
+    }
+}
+HALF_INLINE void bfloat16_narrow_word(const float *x, uint16_t *out) {
+    for (int i = 0; i < HALF_WORD; i += 2 * HALF_COUNT) {
+        half_words pairs, even, odd;
+        memcpy(&even, x + i, sizeof even);
+        memcpy(&odd, x + i + HALF_COUNT, sizeof odd);
+        even += 0x7FFF + ((even >> 16) & 1);
+        odd += 0x7FFF + ((odd >> 16) & 1);
+        pairs = (half_words)((half_unsigned)even >> 16) | (odd & ~0xFFFF);
+        memcpy(out + i, &pairs, sizeof pairs);
+    }
+}
+
 /* ---------------------------------------------------------------- loops */
 #define HALF(name) float16_##name
 #include "half_loops.h"

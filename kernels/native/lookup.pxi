@@ -1,4 +1,5 @@
-# Long arrays of a half type: there are no more results than numbers, and one is looked up sooner than computed.
+# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, or, in long
+# arrays, from a table: there are no more results than numbers, and one is looked up sooner than computed.
 
 cdef enum:
     #: Numbers of a half type.
@@ -26,21 +27,30 @@ def tables_held():
     return len(tables_kept)
 
 
-cdef object look_results_up(Plan plan, int index, Task *task, int parameters):
-    """Let a prepared task look its results up where that pays; returns what must be held until it has run."""
+cdef object work_on_codes(Plan plan, int index, Task *task, int parameters):
+    """Let a prepared task go from codes to codes where that pays; returns what must be held until it has run."""
     cdef Table *table = &plan.tables[index]
-    if table.look_up == NULL or task.each or task.n < LOOK_UP_FROM:
+    if task.each:
+        return None
+    if table.direct != NULL:
+        take_loops(task, table.direct, table.direct_second)
+        return None
+    if table.look_up == NULL or task.n < LOOK_UP_FROM:
         return None
     results = known_results(plan, index, task, parameters)
-    if results is None:
-        return None
-    task.kernel = table.look_up
-    task.second = table.look_up_second
+    if results is not None:
+        take_loops(task, table.look_up, table.look_up_second)
+        task.params = <const char *>cnp.PyArray_DATA(results)
+    return results
+
+
+cdef inline void take_loops(Task *task, Kernel kernel, Kernel second) noexcept:
+    """Loops that load and save by themselves."""
+    task.kernel = kernel
+    task.second = second
     task.streamed_kernel = task.streamed_second = NULL
     task.load = task.save = NULL
     task.checked = NULL
-    task.params = <const char *>cnp.PyArray_DATA(results)
-    return results
 
 
 cdef object known_results(Plan plan, int index, const Task *task, int parameters):
