@@ -80,6 +80,19 @@ def test_any_layout_and_streamed(form, assert_same):
             dispatch.set_stream_from(before)
 
 
+@pytest.mark.parametrize("form", ["value", "value_and_derivative"])
+def test_numba_looks_up(form, assert_same):
+    pytest.importorskip("numba")
+    elu = kernels.get("elu", "numba")
+    elu = elu if form == "value" else elu.value_and_derivative
+    twice = np.tile(X, 2)
+    for alpha in (0.0, -0.0, 2.0):
+        right = elu(X, alpha)
+        got = elu(twice, alpha)
+        for one, half in zip(got if form != "value" else (got,), right if form != "value" else (right,), strict=True):
+            assert_same(one, np.tile(half, 2), alpha)
+
+
 def test_threads_that_want_other_parameters(assert_same):
     elu = kernels.get("elu")
     alphas = [1.0, 2.0, 3.0, 4.0]
