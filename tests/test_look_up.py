@@ -15,7 +15,7 @@ from kernels.verify.halves import numbers
 dispatch = native("dispatch")
 pytestmark = pytest.mark.skipif(dispatch is None, reason="the compiled part is missing")
 #: Elements of a call that computes.
-SHORT = 4096
+SHORT = 2048
 X = numbers(np.dtype(np.float16))
 NAMES = [record.name for record in RECORDS if record.elementwise and not record.learnable]
 

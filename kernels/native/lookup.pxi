@@ -5,7 +5,7 @@ cdef enum:
     #: Numbers of a half type.
     CODES = 65536
     #: Elements from which a call looks its results up; what is shorter may cost more in cache misses than it saves.
-    LOOK_UP_FROM = 8192
+    LOOK_UP_FROM = 4096
     #: Tables that are kept, of 128 KB or, for two results, 256.
     MOST_TABLES = 16
 
