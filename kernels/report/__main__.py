@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="run this on every worker host of a dask.distributed cluster, one after the other, and draw all of them",
     )
+    found.add_argument(
+        "--dtype",
+        type=_names,
+        metavar="A,B",
+        help="of the race: float32, float64, float16, bfloat16; default: the first two",
+    )
     found.set_defaults(scope="default")
     return found
 
@@ -103,10 +109,12 @@ def measure(given: argparse.Namespace) -> int:
     console = Console()
     if given.peers and given.backends:
         return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
+    if given.dtype and not given.peers:
+        return _fail("--dtype is of a race with other libraries: give --peers, too; --full measures float64")
     scope = plan.SCOPES[given.scope]
     try:
         if given.peers:
-            made = plan.make_race(scope, given.peers, given.activations)
+            made = plan.make_race(scope, given.peers, given.activations, given.dtype or plan.RACED)
         else:
             made = plan.make(scope, given.activations, given.backends)
     except (KeyError, BackendUnavailable) as error:
@@ -201,7 +209,8 @@ def measure_cluster(given: argparse.Namespace) -> int:
     """The same run on every worker host; a file a host."""
     from kernels.report import cluster
 
-    chosen = {"--activations": given.activations, "--backends": given.backends, "--peers": given.peers}
+    names = ("activations", "backends", "peers", "dtype")
+    chosen = {f"--{name}": getattr(given, name) for name in names}
     arguments = [] if given.scope == "default" else [f"--{given.scope}"]
     arguments += [part for flag, names in chosen.items() if names for part in (flag, ",".join(names))]
     try:
