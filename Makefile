@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench verify bits exhaustive docs ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench history verify bits exhaustive docs ptx tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,14 @@ bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree 
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --launch-method spawn -E existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) --quick
 	$(BIN)/python -m pytest --benchmark-only
+
+RANGE ?= HEAD~3..HEAD
+
+history: $(VENV)/installed-dev ## time the commits of RANGE with asv (about 9 minutes each), judge the steps, write .asv/html
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run --launch-method spawn --skip-existing-commits $(RANGE)
+	$(BIN)/asv publish
+	$(BIN)/python -m kernels.report --history
 
 verify: $(VENV)/installed-dev ## hold every backend to the others and to the mathematics
 	$(BIN)/python -m kernels.verify

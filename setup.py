@@ -18,7 +18,8 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, lookup  # noqa: E402
-from kernels.constants import FORMATS, HALF_TYPES, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import FORMATS, HALF_TYPES, HALF_WORD, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.half import rounds_right  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -63,7 +64,9 @@ def render(level) -> str:
         vector_math=VECTOR_MATH,
         streamed=STREAMED,
         half_types=HALF_TYPES,
-        half_steps=("load", "save", "save_near", "save_tested", "round"),
+        rounds_right=rounds_right,
+        word=HALF_WORD,
+        checked_steps=("save_near", "save_tested", "round"),
     )
     return str(target)
 
@@ -123,6 +126,7 @@ def extensions() -> list[Extension]:
                 "gates.pxi",
                 "checked.pxi",
                 "strided.pxi",
+                "lookup.pxi",
                 "workers.h",
                 "outputs.h",
                 "half_test.h",

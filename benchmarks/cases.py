@@ -1,7 +1,7 @@
 """What asv and pytest-benchmark time: the cross product of the tables, and the prepared call of each case.
 
-The default set takes minutes; KERNELS_ASV_FULL=1 adds the other activations and forms, float64, the accurate class and
-all backends.
+The default set takes minutes; KERNELS_ASV_FULL=1 adds the other activations and forms, the other dtypes, the
+accurate class and all backends.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ import os
 import time
 import timeit
 from collections.abc import Callable
+from importlib import util
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from kernels import constants
 from kernels.activations import FORMS, MEASURED, RECORDS, Activation, lookup
 from kernels.backends import ACCURACIES, OWN, contestant, get
+from kernels.half import named
 from kernels.measure import row_shape
 
 FULL = os.environ.get("KERNELS_ASV_FULL", "0") not in ("", "0")
 
 ACTIVATIONS = RECORDS if FULL else MEASURED
 SIZES = (1, 1_000, 100_000, 10_000_000)
-DTYPES = ("float32", "float64") if FULL else ("float32",)
+DTYPES = constants.DTYPES if FULL else ("float32",)
 CLASSES = ACCURACIES if FULL else ACCURACIES[:1]
 CONTESTANTS = tuple(OWN) if FULL else ("python", "numpy", "cython", "numba", "fastest")
 #: Pure Python beyond this size would take most of the time and show nothing new.
@@ -65,7 +68,7 @@ class Case(NamedTuple):
     @property
     def bytes(self) -> int:
         """Bytes read once plus bytes written once."""
-        return self.n * self.record.bytes_per_element(self.form, np.dtype(self.dtype).itemsize)
+        return self.n * self.record.bytes_per_element(self.form, named(self.dtype).itemsize)
 
 
 class Prepared(NamedTuple):
@@ -92,6 +95,8 @@ def left_out(case: Case) -> str | None:
         return f"the jacobian is timed up to {JACOBIAN_UP_TO} elements"
     if case.accuracy == "accurate" and (case.dtype != "float32" or case.backend == "python"):
         return "the accurate class differs from the fast one in compiled and NumPy float32 only"
+    if case.dtype == "bfloat16" and util.find_spec("ml_dtypes") is None:
+        return "bfloat16 needs ml_dtypes: pip install ml_dtypes"
     return None
 
 
@@ -117,7 +122,7 @@ def prepare(case: Case) -> Prepared:
         inputs = [array.tolist() for array in inputs]
     elif case.form not in FRESH:
         shape = case.record.result_shape(case.form, inputs[-1].shape)
-        outs = [np.empty(shape, case.dtype) for _ in range(1 + (case.form == "value_and_derivative"))]
+        outs = [np.empty(shape, inputs[0].dtype) for _ in range(1 + (case.form == "value_and_derivative"))]
         keywords["out"] = outs[0] if len(outs) == 1 else tuple(outs)
     prepared = Prepared(call, (*inputs, *case.record.example_parameters), keywords)
     start = time.perf_counter()
@@ -129,7 +134,7 @@ def prepare(case: Case) -> Prepared:
 def function(case: Case) -> Callable:
     if case.form == "backward_parameters":  # no kernel of its own: the sum over a kernel is the public function's
         return get(case.activation, case.backend, accuracy=case.accuracy).backward_parameters
-    return contestant(case.record, case.form, np.dtype(case.dtype).type, case.backend, case.accuracy)
+    return contestant(case.record, case.form, named(case.dtype).type, case.backend, case.accuracy)
 
 
 def data(case: Case) -> list[np.ndarray]:
@@ -144,7 +149,9 @@ def data(case: Case) -> list[np.ndarray]:
 
 
 def normal(case: Case, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(row_shape(case.record, case.n), dtype=case.dtype)
+    generated = "float64" if case.dtype == "float64" else "float32"
+    numbers = np.random.default_rng(seed).standard_normal(row_shape(case.record, case.n), dtype=generated)
+    return numbers.astype(named(case.dtype), copy=False)
 
 
 # ---------------------------------------------------------------- timing a case

@@ -35,6 +35,8 @@ FORMATS = ("float32", "float64", "wide")
 
 #: Stored, not computed in.
 HALF_TYPES = ("float16", "bfloat16")
+#: Elements of half types that are worked on together, as in native/half_test.h.
+HALF_WORD = 64
 DTYPES = ("float32", "float64", *HALF_TYPES)
 
 

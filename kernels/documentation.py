@@ -67,6 +67,12 @@ def _parameters(record: Activation) -> list[str]:
         f"{p.name} (default {'none: required' if p.default is None else p.default}): {p.meaning}."
         for p in record.parameters
     ]
+    if record.drawn:
+        lines += [
+            "training (default False, of the value alone): draw a slope for each x <= 0, from lower to upper, and give",
+            f"(y, slope); the gradient is then {record.drawn}.backward(grad_output, x, slope).",
+            "rng (default None): a seed or numpy.random.Generator to draw from.",
+        ]
     if record.gate:
         lines.append("axis (default -1): the axis along which the two halves follow each other; its length is even.")
     elif not record.elementwise:

@@ -428,6 +428,23 @@ def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value
     return float(np.add.reduce(np.array(sums)))
 
 
+class DrawnForm(Form):
+    """A value whose slope training draws: with ``training`` the result is (y, slope), as backward needs the slope."""
+
+    def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
+        if not keywords["training"]:
+            return super()._compute(arrays, dtype, params, keywords)
+        (x,) = arrays
+        lower, upper = self._parameters(params, x, dtype)
+        if not lower <= upper:
+            raise ValueError(f"{self.record.name} draws between lower and upper, given lower={lower} > upper={upper}")
+        drawn = np.random.default_rng(keywords["rng"]).uniform(lower, upper, x.shape)
+        slope = rounded(np.where(x > 0, 1.0, drawn), dtype)
+        (out,) = self._outputs(keywords["out"], x, dtype, 1)
+        restore(self.record.drawn, *self.origin[1:], "value")(x, slope, out=out)
+        return out, slope
+
+
 class Missing:
     """A form that a function does not have: calling it says which forms there are, or why a peer lacks it."""
 
@@ -453,6 +470,11 @@ def signature(record: Activation, form: str) -> inspect.Signature:
     for parameter in record.parameters:
         default = inspect.Parameter.empty if parameter.default is None else parameter.default
         arguments.append(inspect.Parameter(parameter.name, either, default=default))
+    if record.drawn and form == "value":
+        arguments += [
+            inspect.Parameter("training", either, default=False),
+            inspect.Parameter("rng", only, default=None),
+        ]
     if not record.elementwise:
         arguments.append(inspect.Parameter("axis", only, default=-1))
     if form not in ("jacobian", "backward_parameters"):
@@ -463,6 +485,8 @@ def signature(record: Activation, form: str) -> inspect.Signature:
 def form_class(record: Activation, form: str) -> type[Form]:
     if record.kind != "elementwise":
         return GatedForm if record.gate else RowForm
+    if form == "value" and record.drawn:
+        return DrawnForm
     return ParameterForm if form == "backward_parameters" else Form
 
 

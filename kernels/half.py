@@ -34,6 +34,13 @@ def format_behind(form: str) -> str:
     return "float64" if form.startswith("backward") else "wide"
 
 
+def named(name: str) -> np.dtype:
+    """A dtype by name; NumPy knows bfloat16 once ml_dtypes is there."""
+    if name == "bfloat16":
+        import ml_dtypes  # noqa: F401
+    return np.dtype(name)
+
+
 def is_half(dtype: np.dtype | type) -> bool:
     return np.dtype(dtype).name in HALF_TYPES
 
@@ -103,6 +110,11 @@ _SURE = ("hardsigmoid", "hardswish_derivative")
 _UNDERFLOW = {"float16": 2.0**-100, "bfloat16": 2.0**-145}
 #: A factor that underflowed is off by less than this, times the other factor; in float16 that never shows.
 _UNDERFLOW_OF_FACTOR, _TINY = 2.0**-120, 2.0**-60
+
+
+def rounds_right(record: Activation, formula: str, dtype: str) -> bool:
+    """Whether a formula in float32 is rounded right for every number of a half type, whatever its parameters."""
+    return margin(record, formula, dtype, product=False) is SURE
 
 
 def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margin:

@@ -25,6 +25,7 @@ import numpy as np
 from kernels import memory, threads
 from kernels.activations import BOUND_OF, Activation, lookup
 from kernels.backends import available, contestant, cython_loops, numpy_vector
+from kernels.half import is_half, named
 from kernels.machine import caches
 from kernels.native import native
 from kernels.ulp import near_roots, ulp_of
@@ -48,7 +49,7 @@ COPIED = 1 << 28
 LEAST_MEMORY, MOST_MEMORY = 1 << 27, 1 << 29
 #: Bytes of inputs and outputs of a sample whose outputs are kept.
 KEPT = 1 << 29
-#: Results of this many elements are checked against the float64 formulas; for float64, against the oracle.
+#: Results of so many elements are checked against the float64 formulas; for float64, against the oracle.
 CHECKED, CHECKED_BY_ORACLE = 100_000, 200
 
 
@@ -99,7 +100,7 @@ class Case:
     @property
     def bytes(self) -> int:
         """Bytes read once plus bytes written once by a call."""
-        return self.n * self.record.bytes_per_element(self.form, np.dtype(self.dtype).itemsize)
+        return self.n * self.record.bytes_per_element(self.form, named(self.dtype).itemsize)
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,10 @@ class Timing:
     q3: float
     samples: int
     loops: int
-    #: Seconds a call, round by round.
+    #: Seconds a call, round by round, none left out.
     rounds: tuple[float, ...] = ()
+    #: Why there were no more: "stable", or the "budget" was used.
+    stopped: str = "budget"
 
 
 class Timed:
@@ -191,7 +194,7 @@ class PreparedPeer(Prepared):
 
     def __init__(self, case: Case, module: ModuleType, inputs: tuple, params: tuple, out: Any):
         self.module, self.threads = module, case.threads
-        dtype = np.dtype(case.dtype).type
+        dtype = named(case.dtype).type
         with self.running():
             _refuse_threads(case, module)
             start = time.perf_counter()
@@ -229,7 +232,7 @@ def _omitted(function: Callable, case: Case, params: tuple) -> tuple:
 # ---------------------------------------------------------------- data
 def prepare(case: Case) -> Prepared:
     """The case with its data, compiled and called once; BackendUnavailable or ImportError say what is missing."""
-    dtype = np.dtype(case.dtype).type
+    dtype = named(case.dtype).type
     inputs = make_inputs(case)
     params = example_parameters(case)
     out = None if case.allocate else make_outputs(case)
@@ -248,7 +251,7 @@ def prepare(case: Case) -> Prepared:
 
 def example_parameters(case: Case) -> tuple[float, ...]:
     """As they are rounded to the arrays' dtype."""
-    return tuple(float(np.dtype(case.dtype).type(p)) for p in case.record.example_parameters)
+    return tuple(float(named(case.dtype).type(p)) for p in case.record.example_parameters)
 
 
 def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
@@ -292,7 +295,7 @@ def _pool(name: str, dtype: str, n: int) -> np.ndarray:
     """The first n numbers of a data set; smaller arrays are views of the largest made so far."""
     held = _pools.get((name, dtype))
     if held is None or held.size < n:
-        held = _pools[name, dtype] = _generate(name, np.dtype(dtype), n)
+        held = _pools[name, dtype] = _generate(name, named(dtype), n)
     return held[:n]
 
 
@@ -304,11 +307,11 @@ def _generate(name: str, dtype: np.dtype, n: int) -> np.ndarray:
 
         return pre_activations(n, dtype)
     seed = 1 if name == "gradient" else 0
-    numbers = np.random.default_rng(seed).standard_normal(n, dtype)
+    numbers = np.random.default_rng(seed).standard_normal(n, np.float32 if is_half(dtype) else dtype)
     if name == "negative":
         np.abs(numbers, out=numbers)
         np.multiply(numbers, -40, out=numbers)
-    return numbers
+    return numbers.astype(dtype, copy=False)
 
 
 def release_data() -> None:
@@ -433,11 +436,12 @@ class _Sampler:
         if len(self.seconds) < STABLE_FROM:
             return False
         q1, median, q3 = np.quantile(self.seconds, (0.25, 0.5, 0.75))
-        return q3 - q1 <= STABLE * median or len(self.seconds) >= MOST
+        return bool(q3 - q1 <= STABLE * median)
 
     def timing(self) -> Timing:
         q1, median, q3 = map(float, np.quantile(self.seconds, (0.25, 0.5, 0.75)))
-        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds))
+        stopped = "stable" if self.is_stable() else "budget"
+        return Timing(q1, median, q3, len(self.seconds), self.loops, tuple(self.seconds), stopped)
 
 
 def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generator) -> list[Timing]:
@@ -451,7 +455,18 @@ def sample(contestants: Sequence[Timed], budget_s: float, rng: np.random.Generat
             for k in rng.permutation(len(unfinished)):
                 unfinished[k].take()
             late = time.perf_counter() > deadline
-            unfinished = [s for s in unfinished if not (s.is_stable() or (late and len(s.seconds) >= FEWEST))]
+            enough = [s.is_stable() or len(s.seconds) >= (FEWEST if late else MOST) for s in unfinished]
+            unfinished = [s for s, done in zip(unfinished, enough, strict=True) if not done]
+    return [sampler.timing() for sampler in samplers]
+
+
+def sample_rounds(contestants: Sequence[Timed], rounds: int, target_ns: int, rng: np.random.Generator) -> list[Timing]:
+    """Time the contestants in turns, each round in random order, for so many rounds of samples of ``target_ns``."""
+    with _no_collection():
+        samplers = [_Sampler(timed, target_ns) for timed in contestants]
+        for _ in range(rounds):
+            for k in rng.permutation(len(samplers)):
+                samplers[k].take()
     return [sampler.timing() for sampler in samplers]
 
 
@@ -546,7 +561,7 @@ class Truth:
 def ulp(prepared: Prepared) -> float:
     """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
     case = prepared.case
-    dtype = np.dtype(case.dtype)
+    dtype = named(case.dtype)
     # The same for every contestant.
     alike = Case(case.activation, case.form, "", case.dtype, case.n, data=case.data)
     worst = 0.0
@@ -559,13 +574,13 @@ def ulp(prepared: Prepared) -> float:
 @functools.lru_cache(maxsize=4)
 def _truths(case: Case) -> list[Truth]:
     """For each result of a form: by the NumPy text in float64, or for float64 by arbitrary precision."""
-    record, dtype = case.record, np.dtype(case.dtype).type
+    record, dtype = case.record, named(case.dtype).type
     inputs = [x[_chosen(case)].astype(np.float64) for x in make_inputs(case)]
     params = example_parameters(case)
     forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
     found = []
     for form in forms:
-        precise = None if dtype is np.float32 else _by_oracle(record, form, inputs, params)
+        precise = _by_oracle(record, form, inputs, params) if dtype is np.float64 else None
         if precise is None:
             exact = numpy_vector.bind(record, form, np.float64, "fast")(*inputs, *params)
         else:
@@ -576,7 +591,7 @@ def _truths(case: Case) -> list[Truth]:
 
 def _chosen(case: Case) -> np.ndarray:
     """Evenly spread elements (rows, for functions of rows), the first and the last among them."""
-    most = CHECKED if case.dtype == "float32" else CHECKED_BY_ORACLE
+    most = CHECKED_BY_ORACLE if case.dtype == "float64" else CHECKED
     count, *row = row_shape(case.record, case.n)
     return np.linspace(0, count - 1, min(count, max(most // math.prod(row), 1))).astype(np.intp)
 
@@ -631,7 +646,7 @@ def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype
     if record.normaliser == "threshold" and form == "value":
         return np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape)
     if record.gate:
-        from kernels.verify.checks import gate_scale
+        from kernels.verify.rows import gate_scale
 
         return gate_scale(record, inputs, exact, dtype)
     if not record.derivative_roots or form not in ("derivative", "backward"):

@@ -11,9 +11,18 @@ EXPONENT = np.int64(0x7FF0000000000000)
 ROOT_RADIUS = 1.0
 
 
+def limits(dtype: type) -> np.finfo:
+    """The dtype's ``finfo``, which NumPy has not for bfloat16."""
+    if np.dtype(dtype).name != "bfloat16":
+        return np.finfo(dtype)
+    import ml_dtypes
+
+    return ml_dtypes.finfo(dtype)
+
+
 def ulp_of(reference: np.ndarray, dtype: type) -> np.ndarray:
     """The unit in the last place of ``dtype`` at each float64 value: of the subnormals below, of the largest above."""
-    info = np.finfo(dtype)
+    info = limits(dtype)
     power = (np.ascontiguousarray(reference, np.float64).view(np.int64) & EXPONENT).view(np.float64)
     np.clip(power, float(info.tiny), 2.0 ** (info.maxexp - 1), out=power)
     power *= float(info.eps)

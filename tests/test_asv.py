@@ -15,6 +15,7 @@ from benchmarks import bench_activations
 from benchmarks.cases import FRESH, SIZES, Case, cases, forms, prepare
 from kernels.activations import MEASURED, RECORDS
 from kernels.backends import OWN
+from kernels.constants import DTYPES
 
 ROOT = Path(__file__).parents[1]
 #: Says in a process of its own, as FULL is read at import, what the full set holds.
@@ -57,7 +58,7 @@ def test_asv_times_what_is_measured_by_default(record):
 @pytest.mark.parametrize("backend", OWN)
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_full_set_forgets_nothing(full, record, backend):
-    fast = {(record.name, form, backend, dtype, "fast") for form in record.forms for dtype in ("float32", "float64")}
+    fast = {(record.name, form, backend, dtype, "fast") for form in record.forms for dtype in DTYPES}
     assert fast <= full
     if backend != "python":
         assert {(record.name, form, backend, "float32", "accurate") for form in record.forms} <= full

@@ -42,7 +42,8 @@ def test_signature(object_, record, form):
     only = ([] if record.elementwise else ["axis"]) + (
         ["out"] if form not in ("jacobian", "backward_parameters") else []
     )
-    assert list(parameters) == [*arrays, *(p.name for p in record.parameters), *only]
+    drawn = ["training", "rng"] if record.drawn and form == "value" else []
+    assert list(parameters) == [*arrays, *(p.name for p in record.parameters), *drawn, *only]
     for parameter in record.parameters:
         default = kinds.empty if parameter.default is None else parameter.default
         assert parameters[parameter.name].default == default

@@ -41,6 +41,29 @@ def test_a_peer_takes_part_where_it_has_the_form():
             assert case.allocate or PEERS[case.backend].module.takes_out(case.record, case.form)
 
 
+@needs_one
+def test_half_types_race_where_they_are_asked_for():
+    pytest.importorskip("ml_dtypes")
+    made = plan.make_race(TINY, ["all"], ["relu"], ["bfloat16"])
+    assert {case.dtype for case in made.cases} == {"bfloat16"}
+    assert {case.backend for case in made.cases} - {"fastest", "numpy"} <= {"torch", "jax"}
+    with pytest.raises(KeyError, match="unknown dtype 'int8'; known are: float32"):
+        plan.make_race(TINY, ["all"], ["relu"], ["int8"])
+    assert command.main(["--quick", "--dtype", "float16"]) == command.USAGE
+
+
+@pytest.mark.parametrize("peer", ["torch", "jax", "fastest", "numpy"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_types_are_timed_and_checked(peer, dtype):
+    pytest.importorskip("ml_dtypes")
+    if peer in PEERS and PEERS[peer].reason():
+        pytest.skip(PEERS[peer].reason())
+    prepared = measure.prepare(measure.Case("sigmoid", "value", peer, dtype, 1000, allocate=True))
+    assert {result.dtype.name for result in prepared.result()} == {dtype}
+    # One rounding, or the library's own.
+    assert measure.ulp(prepared) <= (2 if peer in PEERS else 0.5)
+
+
 def test_who_is_unknown_or_absent_is_told(monkeypatch, tmp_path, capsys):
     with pytest.raises(KeyError, match=r"unknown peer 'numpy'; known are: all, torch"):
         plan.make_race(TINY, ["numpy"])

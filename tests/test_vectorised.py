@@ -8,7 +8,8 @@ import pytest
 
 from kernels.activations import RECORDS
 from kernels.backends.cython_loops import level_states
-from kernels.constants import FORMATS
+from kernels.constants import FORMATS, HALF_TYPES
+from kernels.half import rounds_right
 from kernels.native import native
 from kernels.native.levels import levels_here
 
@@ -53,6 +54,18 @@ def loops_of(level):
     ]
 
 
+def half_loops():
+    """The loops from a half type's codes to codes."""
+    return [
+        f"{formula}_{half}"
+        for record in RECORDS
+        if record.elementwise
+        for formula in record.scalar_formulas
+        for half in HALF_TYPES
+        if rounds_right(record, formula, half)
+    ]
+
+
 @pytest.fixture(scope="module")
 def disassembly():
     """symbol -> its instructions, for a level's module."""
@@ -91,6 +104,14 @@ def test_every_loop_is_packed(level, disassembly):
     bodies = {loop: body(symbols, level, loop) for loop, _ in loops_of(level)}
     # Without an fma instruction float64 calls libm's.
     assert not [loop for loop, text in bodies.items() if not (is_packed(text, level) or calls_fma(text, level))]
+
+
+@pytest.mark.parametrize("level", built_levels(), ids=lambda level: level.name)
+def test_half_loops_are_packed(level, disassembly):
+    symbols = disassembly(level)
+    bodies = {loop: body(symbols, level, loop) for loop in half_loops()}
+    assert "relu_float16" in bodies
+    assert not [loop for loop, text in bodies.items() if not is_packed(text, level)]
 
 
 def is_packed(text, level):

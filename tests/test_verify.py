@@ -43,6 +43,14 @@ def test_clean_run_exits_with_zero(capsys):
     assert "0 misses" in capsys.readouterr().out
 
 
+def test_activations_in_processes_of_their_own_give_the_same(capsys):
+    chosen = ["--backend", "numpy", "--form", "value"]
+    apart = [main([name, *chosen]) for name in ("relu", "swish")]
+    counts = [int(text.split(" checks")[0].split()[-1]) for text in capsys.readouterr().out.split(" misses")[:-1]]
+    assert main(["relu", "swish", *chosen]) == max(apart) == 0
+    assert f"{sum(counts)} checks, 0 misses" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("arguments", "known"), [(["nonsense"], "relu"), (["--backend", "nonsense"], "numpy")])
 def test_unknown_names_are_usage_errors(arguments, known, capsys):
     with pytest.raises(SystemExit) as stop:

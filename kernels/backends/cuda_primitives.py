@@ -426,12 +426,12 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
 
 def _logarithm(real: type, sum_of: Callable) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
-    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
     up, down = (np.float64(formulas(np.dtype(real).name)[name]) for name in ("UP", "DOWN"))
 
     def logarithm(shared, lane, total, lost):
         high = sum_of(shared, lane, total)
-        return real(log1p(excess(high, sum_of(shared, lane, lost), up, down))), real(0)
+        return real(logarithm_of_sum(high, sum_of(shared, lane, lost), up, down)), real(0)
 
     return logarithm
 

@@ -163,6 +163,8 @@ def make_plan(
             "multiply": step["multiply", compute],
             **{name: step[name, "bytes"] for name in ("stream", "gather", "scatter")},
             "checked": _checked(step, record, form, dtype),
+            "direct": _direct(step, record, form, dtype),
+            "look_up": _look_up(step, record, form, dtype),
             "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
     kind = form if record.elementwise else f"{record.kind} {form}"
@@ -209,6 +211,22 @@ def _checked(step: dict, record: Activation, form: str, dtype: str) -> dict | No
         "wide_each": both([step.get((f"{name}_each", behind), 0) for name in names]),
         "tests": both(margins),
     }
+
+
+def _direct(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int]:
+    """The loops from a half type's codes to codes; 0 where not all there are, or a result is a product."""
+    loops = [step.get((name, dtype), 0) for name in formulas(record, form) if name]
+    if dtype not in HALF_TYPES or not record.elementwise or form.startswith("backward") or 0 in loops:
+        return 0, 0
+    return loops[0], loops[-1]
+
+
+def _look_up(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int]:
+    """The loops that look results of a half type up; 0 where computing them costs no more, or they are products."""
+    checked = _checked(step, record, form, dtype)
+    if checked is None or form.startswith("backward"):
+        return 0, 0
+    return step["look_up", "codes"], step["look_up_second", "codes"]
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:

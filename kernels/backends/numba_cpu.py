@@ -23,6 +23,8 @@ from kernels.half import format_behind, is_half, through_float32
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: From this many elements on, the parallel driver runs.
 THREADS_FROM = 131_072
+#: Numbers of a half type; calls with more elements look their results up.
+CODES = 65_536
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
 
@@ -479,12 +481,12 @@ def _logarithm(dtype: type) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1."""
     from numba import njit
 
-    excess, log1p = formulas("float64")["excess"], formulas("float64")["log1p_positive"]
+    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
     up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
 
     @njit(error_model="numpy")
     def logarithm(totals, rests, sum_tree):
-        return dtype(log1p(excess(sum_tree(totals), sum_tree(rests), up, down)))
+        return dtype(logarithm_of_sum(sum_tree(totals), sum_tree(rests), up, down))
 
     return logarithm
 
@@ -668,6 +670,23 @@ def half_driver(parallel: bool) -> Callable:
     return njit(parallel=parallel, error_model="numpy", nogil=True)(over_blocks)
 
 
+@functools.cache
+def look_up_driver(parallel: bool) -> Callable:
+    """The loop from a half type's bit patterns to those of one or two results, of which all are known."""
+    from numba import njit, prange
+
+    span = prange if parallel else range
+
+    def over_codes(first, second, x, out, out2):
+        for i in span(x.size):
+            code = x[i]
+            out[i] = first[code]
+            if second.size:
+                out2[i] = second[code]
+
+    return njit(parallel=parallel, error_model="numpy", nogil=True)(over_codes)
+
+
 def _run(driver: Callable[[bool], Callable], size: int, args: tuple) -> None:
     """The serial driver for little work and in a forked child, else the parallel one, one call at a time."""
     if size < THREADS_FROM or threads.get_num_threads() == 1:
@@ -735,8 +754,17 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
         if halves:
             arrays = tuple(array.view(np.uint16) for array in arrays)
             values = values.view(np.uint16) if each else values
+            if x.size > CODES and inputs == 1 and not each:
+                _run(look_up_driver, x.size, (*every_result(values.tobytes()), arrays[0], *arrays[2:]))
+                return out
         _run(driver, x.size, (*steps, *pair, *arrays, values, each))
         return out
+
+    @functools.lru_cache(maxsize=1)
+    def every_result(params: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """The bit patterns of all results for parameters in float64, of the second output, too, or none."""
+        found = kernel(np.arange(CODES, dtype=np.uint16).view(dtype), *np.frombuffer(params))
+        return tuple(one.view(np.uint16) for one in (found if second else (found, nothing)))
 
     return kernel
 

@@ -121,11 +121,16 @@ def log1p_quotient(z):
 
 
 def log1p(x):
-    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    """log(1 + x) for 0 <= x <= 1."""
+    return log1p_plus(x, real(0))
+
+
+def log1p_plus(x, rest):
+    """log(1 + x) + rest for 0 <= x <= 1 and a rest beside it: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
     halved = x > SQRT2_LESS_1
     f = real(0.5) * (x - real(1)) if halved else x
     high = LN2_HIGH if halved else real(0)
-    low = LN2_LOW if halved else real(0)
+    low = rest + LN2_LOW if halved else rest
     s = f / (real(2) + f)
     z = s * s
     h = real(0.5) * f * f
@@ -134,7 +139,12 @@ def log1p(x):
 
 
 def log1p_positive(x):
-    """log(1 + x) for 0 <= x < 2^64: 1 + x is 2^n m with 1 <= m < 2."""
+    """log(1 + x) for 0 <= x < 2^64."""
+    return log1p_of_sum(x, real(0))
+
+
+def log1p_of_sum(x, rest):
+    """log(1 + x + rest) for 0 <= x < 2^64 and what rounding took from it: 1 + x is 2^n m with 1 <= m < 2."""
     total = real(1) + x
     m = total
     n = real(0)
@@ -157,9 +167,8 @@ def log1p_positive(x):
     n = n + real(1) if above else n
     m = real(0.5) * m if above else m
     # What rounding took from the sum counts where x does not stand for itself.
-    lost = real(0) if m == total else (x - (total - real(1))) / total
-    rest = log1p(x if m == total else m - real(1))
-    return fma(n, LN2_HIGH, rest + fma(n, LN2_LOW, lost))
+    lost = (real(0) if m == total else x - (total - real(1))) + rest
+    return fma(n, LN2_HIGH, log1p_plus(x if m == total else m - real(1), fma(n, LN2_LOW, lost / total)))
 
 
 def tail_rest(v, first):
@@ -242,9 +251,11 @@ def rounding_of_sum(total, part, sum_before):
     return part - (total - sum_before)
 
 
-def excess(total, lost, up, down):
-    """The sum of a row's terms, as a sum and what rounding took, less the largest, which is ``up`` and 1 unscaled."""
-    return ((total - up) + lost) * down
+def logarithm_of_sum(total, lost, up, down):
+    """The logarithm of a row's terms, as a sum and what rounding took; the largest of them is ``up`` and 1 unscaled."""
+    rest = total - up
+    others = rest + lost
+    return log1p_of_sum(others * down, (lost - (others - rest)) * down)
 
 
 def kept_term(term, largest):
@@ -1008,6 +1019,19 @@ def row_term(x, largest):
     return fma(p, expm1_reduced(bounded, z - shift), p)
 
 
+def scaled_exp_of_difference(x, largest):
+    """SCALE * e^(x - largest), what rounding takes from the difference included."""
+    d = x - largest
+    moved = d - x
+    lost = (x - (d - moved)) - (largest + moved)
+    bounded = EXP_FLOOR if d < EXP_FLOOR else d
+    # NaN where largest is infinite.
+    low = largest - largest if d < EXP_FLOOR else lost
+    z = fma(bounded, LOG2E, SHIFT_UP)
+    p = power_of_two(z)
+    return fma(p, expm1_of_parts(bounded, low, z - SHIFT_UP), p)
+
+
 def softmax_entry(x):
     return x
 
@@ -1054,7 +1078,13 @@ def log_softmax_entry(x):
 
 
 def log_softmax_term(x, largest):
-    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself."""
+    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself.
+
+    In float64 of the difference in two parts; a quotient of e^x and e^largest has the errors of both.
+    """
+    if DOUBLE:
+        term = scaled_exp_of_difference(x, largest)
+        return UP if x == largest else term
     factor = UP / row_term(largest, largest)
     scaled = factor * row_term(x, largest)
     return UP if x == largest else scaled

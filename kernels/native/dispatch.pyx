@@ -171,6 +171,10 @@ cdef struct Table:
     Kernel stream  # bytes past the caches
     Kernel gather
     Kernel scatter
+    Kernel direct  # from a half type's codes to codes; NULL: only through a load and a store step
+    Kernel direct_second
+    Kernel look_up  # in all results of a half type; NULL: they are computed as fast
+    Kernel look_up_second
     RowParts parts
     Segment segments[MAX_SEGMENTS]
 
@@ -496,6 +500,7 @@ cdef inline intptr_t chunk_of(intptr_t n, int threads) noexcept nogil:
 
 
 include "strided.pxi"
+include "lookup.pxi"
 
 
 # ---------------------------------------------------------------- copying
@@ -549,10 +554,11 @@ cdef class Plan:
     cdef Table tables[DTYPES]
     cdef Kernel each[DTYPES]
     cdef Kernel each_second[DTYPES]
+    cdef Known known[DTYPES]
 
     def __init__(self, str kind, dict tables):
         """``tables``: dtype -> dict with "segments" [(start, *loops, threads)], the steps "load", "save", "multiply", "stream",
-        "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
+        "direct", "look_up" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
         Loops: kernel, second, and both streamed. A dtype without a table is left to Python."""
         self.kind = KINDS[kind]
         for index, name in enumerate(DTYPE_NAMES):
@@ -582,6 +588,10 @@ cdef class Plan:
         table.stream = <Kernel><uintptr_t>source["stream"]
         table.gather = <Kernel><uintptr_t>source["gather"]
         table.scatter = <Kernel><uintptr_t>source["scatter"]
+        table.direct = <Kernel><uintptr_t>source["direct"][0]
+        table.direct_second = <Kernel><uintptr_t>source["direct"][1]
+        table.look_up = <Kernel><uintptr_t>source["look_up"][0]
+        table.look_up_second = <Kernel><uintptr_t>source["look_up"][1]
         if source["parts"]:
             parts = source["parts"]
             table.parts.begin = <Kernel><uintptr_t>parts[0]
@@ -621,6 +631,7 @@ cdef class Plan:
         else:
             memcpy(values.wide, cnp.PyArray_DATA(p), cnp.PyArray_NBYTES(p))
             set_parameters(&task, &values, cnp.PyArray_SIZE(p))
+        held = work_on_codes(self, index, &task, 0 if each else <int>cnp.PyArray_SIZE(p))
         with nogil:
             run(&task, threads)
 
@@ -657,6 +668,7 @@ cdef class Plan:
             task.second = self.each_second[index]
         set_parameters(task, values, parameters)
         task.streamed = task.streamed and not fresh and lies_side_by_side(&strided)
+        held = work_on_codes(self, index, task, parameters)
         with nogil:
             if lies_side_by_side(&strided):
                 run_side_by_side(&strided, threads)
@@ -956,8 +968,8 @@ cdef object call_form(object callable_, PyObject *const *args, size_t nargsf, Py
     return out
 
 
-cdef void run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
-                    Parameters *values, bint fresh) noexcept:
+cdef int run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp.ndarray out, cnp.ndarray out2,
+                   Parameters *values, bint fresh) except -1:
     cdef Task task
     cdef int threads = form.plan.prepare(&task, index, x, g, out, out2)
     task.each = False
@@ -965,11 +977,13 @@ cdef void run_direct(FastForm form, int index, cnp.ndarray x, cnp.ndarray g, cnp
     task.streamed = task.streamed and not fresh
     form.round_parameters(index, values)
     set_parameters(&task, values, form.parameters)
+    held = work_on_codes(form.plan, index, &task, form.parameters)
     if cnp.PyArray_SIZE(x) < RELEASE_GIL_FROM:
         run(&task, 1)
     else:
         with nogil:
             run(&task, threads)
+    return 0
 
 
 cdef inline bint is_strided(object array, int index, cnp.ndarray x) except -1:

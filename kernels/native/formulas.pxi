@@ -120,11 +120,16 @@ cdef inline real log1p_quotient(real z) noexcept nogil:
 
 
 cdef inline real log1p(real x) noexcept nogil:
-    """log(1 + x) for 0 <= x <= 1: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
+    """log(1 + x) for 0 <= x <= 1."""
+    return log1p_plus(x, <real>0)
+
+
+cdef inline real log1p_plus(real x, real rest) noexcept nogil:
+    """log(1 + x) + rest for 0 <= x <= 1 and a rest beside it: log(1 + f), and ln 2 where 1 + x is 2 (1 + f)."""
     cdef bint halved = x > SQRT2_LESS_1(x)
     cdef real f = <real>0.5 * (x - <real>1) if halved else x
     cdef real high = LN2_HIGH(x) if halved else <real>0
-    cdef real low = LN2_LOW(x) if halved else <real>0
+    cdef real low = rest + LN2_LOW(x) if halved else rest
     cdef real s = f / (<real>2 + f)
     cdef real z = s * s
     cdef real h = <real>0.5 * f * f
@@ -133,7 +138,12 @@ cdef inline real log1p(real x) noexcept nogil:
 
 
 cdef inline real log1p_positive(real x) noexcept nogil:
-    """log(1 + x) for 0 <= x < 2^64: 1 + x is 2^n m with 1 <= m < 2."""
+    """log(1 + x) for 0 <= x < 2^64."""
+    return log1p_of_sum(x, <real>0)
+
+
+cdef inline real log1p_of_sum(real x, real rest) noexcept nogil:
+    """log(1 + x + rest) for 0 <= x < 2^64 and what rounding took from it: 1 + x is 2^n m with 1 <= m < 2."""
     cdef real total = <real>1 + x
     cdef real m = total
     cdef real n = <real>0
@@ -157,9 +167,8 @@ cdef inline real log1p_positive(real x) noexcept nogil:
     n = n + <real>1 if above else n
     m = <real>0.5 * m if above else m
     # What rounding took from the sum counts where x does not stand for itself.
-    cdef real lost = <real>0 if m == total else (x - (total - <real>1)) / total
-    cdef real rest = log1p(x if m == total else m - <real>1)
-    return fma(n, LN2_HIGH(x), rest + fma(n, LN2_LOW(x), lost))
+    cdef real lost = (<real>0 if m == total else x - (total - <real>1)) + rest
+    return fma(n, LN2_HIGH(x), log1p_plus(x if m == total else m - <real>1, fma(n, LN2_LOW(x), lost / total)))
 
 
 cdef inline real tail_rest(real v, real first) noexcept nogil:
@@ -1063,9 +1072,29 @@ cdef inline real log_softmax_entry(real x) noexcept nogil:
     return x
 
 
+cdef inline real scaled_exp_of_difference(real x, real largest) noexcept nogil:
+    """SCALE * e^(x - largest), what rounding takes from the difference included."""
+    cdef real d = x - largest
+    cdef real moved = d - x
+    cdef real lost = (x - (d - moved)) - (largest + moved)
+    cdef real bounded = EXP_FLOOR(x) if d < EXP_FLOOR(x) else d
+    # NaN where largest is infinite.
+    cdef real low = largest - largest if d < EXP_FLOOR(x) else lost
+    cdef real z = fma(bounded, LOG2E(x), SHIFT_UP(x))
+    cdef real p = power_of_two(z)
+    return fma(p, expm1_of_parts(bounded, low, z - SHIFT_UP(x)), p)
+
+
 cdef inline real log_softmax_term(real x, real base, real floor, real shift, real largest, real factor) noexcept nogil:
-    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself."""
-    cdef real scaled = factor * row_term(x, base, floor, shift)
+    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself.
+
+    In float64 of the difference in two parts; a quotient of e^x and e^largest has the errors of both.
+    """
+    cdef real scaled
+    if real is double:
+        scaled = scaled_exp_of_difference(x, largest)
+    else:
+        scaled = factor * row_term(x, base, floor, shift)
     return UP(x) if x == largest else scaled
 
 

@@ -112,6 +112,48 @@ HALF_INLINE uint64_t half_bits(half_words lanes) {
 }
 #endif
 
+/* ---------------------------------------------------------------- a word of numbers, inlined around a formula */
+/* They never leave the registers, and stand in any order: bfloat16's even ones and odd ones are apart in each vector. */
+HALF_INLINE void float16_widen_word(const uint16_t *x, float *out) {
+    for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
+        half_codes codes;
+        half_words words;
+        memcpy(&codes, x + i, sizeof codes);
+        words = float16_widened(codes);
+        memcpy(out + i, &words, sizeof words);
+    }
+}
+HALF_INLINE void float16_narrow_word(const float *x, uint16_t *out) {
+    for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
+        half_codes codes;
+        half_words words;
+        memcpy(&words, x + i, sizeof words);
+        codes = float16_narrowed(words);
+        memcpy(out + i, &codes, sizeof codes);
+    }
+}
+HALF_INLINE void bfloat16_widen_word(const uint16_t *x, float *out) {
+    for (int i = 0; i < HALF_WORD; i += 2 * HALF_COUNT) {
+        half_words pairs, even, odd;
+        memcpy(&pairs, x + i, sizeof pairs);
+        even = pairs << 16;
+        odd = pairs & ~0xFFFF;
+        memcpy(out + i, &even, sizeof even);
+        memcpy(out + i + HALF_COUNT, &odd, sizeof odd);
+    }
+}
+HALF_INLINE void bfloat16_narrow_word(const float *x, uint16_t *out) {
+    for (int i = 0; i < HALF_WORD; i += 2 * HALF_COUNT) {
+        half_words pairs, even, odd;
+        memcpy(&even, x + i, sizeof even);
+        memcpy(&odd, x + i + HALF_COUNT, sizeof odd);
+        even += 0x7FFF + ((even >> 16) & 1);
+        odd += 0x7FFF + ((odd >> 16) & 1);
+        pairs = (half_words)((half_unsigned)even >> 16) | (odd & ~0xFFFF);
+        memcpy(out + i, &pairs, sizeof pairs);
+    }
+}
+
 /* ---------------------------------------------------------------- loops */
 #define HALF(name) float16_##name
 #include "half_loops.h"
@@ -119,6 +161,39 @@ HALF_INLINE uint64_t half_bits(half_words lanes) {
 #define HALF(name) bfloat16_##name
 #include "half_loops.h"
 #undef HALF
+
+/* ---------------------------------------------------------------- results looked up */
+#if defined(__SSE2__)
+#include <emmintrin.h>
+/* Four results at once: their codes are read together, for loads are what a look-up waits for. */
+HALF_INLINE __m128i look_up_four(const uint16_t *x, const uint16_t *results) {
+    uint64_t codes;
+    __m128i four;
+    memcpy(&codes, x, sizeof codes);
+    four = _mm_cvtsi32_si128(results[codes & 0xFFFF]);
+    four = _mm_insert_epi16(four, results[codes >> 16 & 0xFFFF], 1);
+    four = _mm_insert_epi16(four, results[codes >> 32 & 0xFFFF], 2);
+    return _mm_insert_epi16(four, results[codes >> 48], 3);
+}
+#endif
+
+/* The results of codes at x; the table has one for each code. */
+static void look_up(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    intptr_t i = 0;
+#if defined(__SSE2__)
+    for (; i + 8 <= n; i += 8) {
+        __m128i eight = _mm_unpacklo_epi64(look_up_four(x + i, results), look_up_four(x + i + 4, results));
+        memcpy(out + i, &eight, sizeof eight);
+    }
+#endif
+    for (; i < n; i++)
+        out[i] = results[x[i]];
+}
+
+/* The same in the second of two tables. */
+static void look_up_second(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    look_up(x, out, n, results + 65536);
+}
 
 /* ---------------------------------------------------------------- from float64, rounded once */
 /* x as the number of a half type that is nearest: bits of its significand, its smallest normal number, from where on it

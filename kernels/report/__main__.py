@@ -13,7 +13,7 @@ from pathlib import Path
 from kernels.report import rows
 
 INSTALL = 'pip install "activation-kernels[report]"'
-DONE, USAGE, INTERRUPTED = 0, 2, 130
+DONE, MISSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 #: Where a terminal is narrower, lines of the table run on.
 TABLE_WIDTH = 110
 
@@ -28,6 +28,23 @@ def parser() -> argparse.ArgumentParser:
         const="full",
         dest="scope",
         help="float64, every form, cold caches, new outputs, one thread, other data, to 10^8; says how long it takes",
+    )
+    scope.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="say case by case whether B is faster or slower than A: result files of this, asv or pytest-benchmark, or "
+        "commits with results",
+    )
+    scope.add_argument(
+        "--history",
+        action="store_true",
+        help="say what became faster or slower, commit by commit, as asv timed them",
+    )
+    scope.add_argument(
+        "--self-test",
+        action="store_true",
+        help="measure a kernel against itself, and against itself slowed by 5 %%: what does this machine's noise hide?",
     )
     scope.add_argument("--render-only", action="store_true", help="draw the newest results again, measure nothing")
     found.add_argument(
@@ -45,6 +62,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
     )
+    found.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run this on every worker host of a dask.distributed cluster, one after the other, and draw all of them",
+    )
+    found.add_argument(
+        "--dtype",
+        type=_names,
+        metavar="A,B",
+        help="of the race: float32, float64, float16, bfloat16; default: the first two",
+    )
     found.set_defaults(scope="default")
     return found
 
@@ -56,7 +84,13 @@ def _names(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
     try:
-        code = DONE if given.render_only else measure(given)
+        if given.compare:
+            return compare_two(*given.compare, given.output / "results")
+        if given.history:
+            return show_history()
+        if given.self_test:
+            return test_itself(given.output / "results")
+        code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
         return code or draw(given.output)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command continues.", file=sys.stderr)
@@ -70,21 +104,25 @@ def measure(given: argparse.Namespace) -> int:
     except ImportError as error:
         return _fail(f"the report needs rich ({error}); {INSTALL}")
     from kernels.backends import BackendUnavailable
-    from kernels.report import plan, run
+    from kernels.report import conditions, plan, run
 
     console = Console()
     if given.peers and given.backends:
         return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
+    if given.dtype and not given.peers:
+        return _fail("--dtype is of a race with other libraries: give --peers, too; --full measures float64")
     scope = plan.SCOPES[given.scope]
     try:
         if given.peers:
-            made = plan.make_race(scope, given.peers, given.activations)
+            made = plan.make_race(scope, given.peers, given.activations, given.dtype or plan.RACED)
         else:
             made = plan.make(scope, given.activations, given.backends)
     except (KeyError, BackendUnavailable) as error:
         return _fail(error.args[0])
     going = run.start(made, given.output / "results", given.fresh)
     announce(console, made, going)
+    for text in conditions.in_words(going.conditions):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     try:
         _measure(console, going)
     except KeyboardInterrupt:
@@ -167,6 +205,79 @@ def show_race(console, path: Path) -> None:
     console.print(f"{summary(race.heats)}.", highlight=False, soft_wrap=True)
 
 
+def measure_cluster(given: argparse.Namespace) -> int:
+    """The same run on every worker host; a file a host."""
+    from kernels.report import cluster
+
+    names = ("activations", "backends", "peers", "dtype")
+    chosen = {f"--{name}": getattr(given, name) for name in names}
+    arguments = [] if given.scope == "default" else [f"--{given.scope}"]
+    arguments += [part for flag, names in chosen.items() if names for part in (flag, ",".join(names))]
+    try:
+        client = cluster.connect(given.scheduler)
+    except (ImportError, OSError) as error:
+        return _fail(str(error))
+    with client:
+        print(f"Hosts, one after the other: {', '.join(sorted(cluster.hosts(client)))}.")
+        for path in cluster.sweep(client, arguments, given.output / "results"):
+            print(f"measured: {path}")
+    return DONE
+
+
+# ---------------------------------------------------------------- trust
+def compare_two(first: str, second: str, folder: Path) -> int:
+    """What is faster or slower in the second, and how sure that is."""
+    from kernels.report import compare
+
+    try:
+        show_comparison(compare.Comparison(compare.load(first, folder), compare.load(second, folder)))
+    except ValueError as error:
+        return _fail(str(error))
+    return DONE
+
+
+def show_history() -> int:
+    from kernels.report import compare
+
+    steps = compare.steps()
+    if not steps:
+        return _fail(f"{compare.ASV} has no two commits of one machine; time them first: make history")
+    for step in steps:
+        show_comparison(step)
+    return DONE
+
+
+def show_comparison(found) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from kernels.report import compare
+
+    console = Console()
+    table = Table("case", "verdict", "B / A", "interval", "sure")
+    for line in compare.lines(found):
+        table.add_row(*line, style={"faster": "green", "slower": "red"}[line[1]])
+    if table.row_count:
+        Console(width=max(console.width, TABLE_WIDTH)).print(table)
+    texts = [f"A: {found.first.name}", f"B: {found.second.name}"]
+    for text in [*texts, *(f"differs: {text}" for text in found.differences), f"{found.summary}."]:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def test_itself(folder: Path) -> int:
+    """Pairs without and with a slowdown; their rows go to disk, and the page shows what came out."""
+    from rich.progress import track
+
+    from kernels.report import run, selftest, verdicts
+
+    results = run.start_self_test(folder)
+    bar = iter(track(range(2 * selftest.PAIRS), description="pairs", transient=True))
+    found = selftest.run(results.append, lambda: next(bar, None), selftest.PAIRS)
+    next(bar, None)
+    print(f"{verdicts.summary(found)}.\nrows: {results.path}")
+    return DONE if verdicts.passes(found) else MISSED
+
+
 # ---------------------------------------------------------------- drawing
 def draw(folder: Path) -> int:
     """Charts and page from the newest results, and from the newest race with other libraries."""
@@ -180,7 +291,7 @@ def draw(folder: Path) -> int:
     if not paths:
         return _fail(f"there are no results in {results} that can be read; measure first: python -m kernels.report")
     try:
-        from kernels.report import charts, overviews, page
+        from kernels.report import charts, overviews, page, trust
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     from kernels.report import accuracy
@@ -196,7 +307,8 @@ def draw(folder: Path) -> int:
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
     documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
-    text = page.render(findings, drawn, problems, race, accuracy.swept(folder), documented)
+    swept, trusted = accuracy.swept(folder), trust.found(results)
+    text = page.render(findings, drawn, problems, race, swept, documented, trusted)
     target.write_text(text, encoding="utf-8")
     print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
     return DONE

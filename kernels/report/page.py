@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from kernels.activations import Activation
-from kernels.report import costs, lessons, rows
+from kernels.report import costs, lessons, rows, trust
 from kernels.report.accuracy import DTYPES, MANY, NOTES, about
 from kernels.report.accuracy import table as errors
 from kernels.report.answer import answer, warning
@@ -46,6 +46,8 @@ from kernels.report.html import (
 from kernels.report.race import VERDICTS, Heat, Race, digits, loss, summary
 from kernels.report.race import label as race_label
 from kernels.report.rows import Row
+from kernels.report.trust import Trusted
+from kernels.report.verdicts import ROUNDS
 
 #: The folder of the documentation, beside the page.
 DOCS = "docs"
@@ -60,6 +62,7 @@ def render(
     race: Race | None = None,
     swept: Sequence[Row] = (),
     documented: Collection[str] = (),
+    trusted: Trusted | None = None,
 ) -> str:
     """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries.
 
@@ -71,6 +74,7 @@ def render(
         *bounds(findings, charts),
         errors_beside_times(findings, charts, swept),
         *surroundings(findings, charts, race),
+        *trust_in(trusted or Trusted()),
         *conditions_of(findings, problems),
     ]
     shown = [section for section in found if section.body]
@@ -95,7 +99,7 @@ def texts() -> dict[str, Any]:
 
 def section(place: str, body: str) -> Section:
     found = texts()["sections"][place]
-    known = {"size": power(IN_CACHE), "timed": texts()["timed"]}
+    known = {"size": power(IN_CACHE), "timed": texts()["timed"], "rounds": ROUNDS}
     lead, how = (found.get(part, "").format_map(known) for part in ("lead", "how"))
     return Section(place, found["short"], found["title"], body, lead, how)
 
@@ -142,6 +146,15 @@ def surroundings(findings: Findings, charts: Mapping[str, str], race: Race | Non
     return [
         section("peers", peers(race) + ("" if findings.activations else _by_size(charts))),
         section("network", lessons.network(findings, charts)),
+    ]
+
+
+def trust_in(trusted: Trusted) -> list[Section]:
+    """Whether the measuring can be believed, and what other machines and commits say."""
+    return [
+        section("trust", trust.self_test(trusted.self_test)),
+        section("machines", trust.machines(trusted.machines)),
+        section("history", trust.history(trusted.history)),
     ]
 
 
@@ -240,7 +253,7 @@ def machine(findings: Findings) -> str:
         if not rows.is_finished(findings.rows)
         else f"{head['plan']}, {head['cases']} cases",
     }
-    return facts_list(known)
+    return trust.machine_check(head) + facts_list(known)
 
 
 # ---------------------------------------------------------------- an activation

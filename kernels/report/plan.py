@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-import numpy as np
-
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
 from kernels.backends import OWN, PEERS, BackendUnavailable, absence, available, find
+from kernels.constants import DTYPES
+from kernels.half import named
 from kernels.measure import DATA, FORMS, Case
 from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, slope_form
 from kernels.report.rows import PEERS_PLAN
@@ -38,6 +38,8 @@ LIBRARIES = 15.0
 ESTIMATE_FROM = 1000
 #: From this size on peers are also compared with ``out=``, where they have that: below it a call's overhead decides.
 OUT_FROM = 10**5
+#: Of a race, unless others are asked for.
+RACED = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,15 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
     return Plan(scope, tuple(dict.fromkeys(cases)), left_out, roofs=True, network=network)
 
 
-def make_race(scope: Scope, peers: Sequence[str], activations: Sequence[str] = ()) -> Plan:
+def make_race(
+    scope: Scope, peers: Sequence[str], activations: Sequence[str] = (), dtypes: Sequence[str] = RACED
+) -> Plan:
     """kernels.fastest and NumPy against peers, by name, or "all" for those installed."""
+    unknown = [dtype for dtype in dtypes if dtype not in DTYPES]
+    if unknown:
+        raise KeyError(f"unknown dtype {unknown[0]!r}; known are: {', '.join(DTYPES)}")
     chosen, left_out = _rivals(peers)
-    groups = [*_race(scope, _records(scope, activations))]
+    groups = [*_race(scope, _records(scope, activations), dtypes)]
     cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
     return Plan(scope, tuple(cases), left_out, race=True)
 
@@ -148,10 +155,10 @@ def _rivals(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return [DISPATCHER, BASELINE, *chosen], left_out | others
 
 
-def _race(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
+def _race(scope: Scope, records: Iterable[Activation], dtypes: Sequence[str]) -> Iterator[Case]:
     """A new output each call, which is what every library has; long values with ``out=`` as well."""
     for record in records:
-        for dtype in ("float32", "float64"):
+        for dtype in dtypes:
             for form in FORMS:
                 if form in record.forms:
                     for n in scope.sizes:
@@ -164,7 +171,7 @@ def _races(name: str, case: Case) -> bool:
     if name not in PEERS:
         return True
     module = PEERS[name].module
-    if module.absent(case.record, case.form, getattr(np, case.dtype)):
+    if module.absent(case.record, case.form, named(case.dtype).type):
         return False
     return case.allocate or module.takes_out(case.record, case.form)
 

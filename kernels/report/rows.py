@@ -1,8 +1,9 @@
 """The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network, and
-"end" closes the run. A file is only ever appended to, so an interrupted run loses nothing.
+"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network,
+"self_test" is one pair of a self-test, and "end" closes the run. A file is only ever appended to, so an interrupted run
+loses nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ Row = dict[str, Any]
 FORMAT = 1
 #: How the names of races with other libraries begin, and so the names of their files.
 PEERS_PLAN = "peers-"
+#: And that of self-tests.
+SELF_TEST_PLAN = "self-test"
 
 #: What a measurement is of: the fields of ``measure.Case``.
 CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads", "keep")
@@ -50,6 +53,7 @@ KEYS = {
     "layers": ("experiment", "activation", "scale", "mean", "variance", "zeros", "gradient"),
     "step": ("activation", "backend", "batch", "sizes", "seconds_q1", "seconds_median", "seconds_q3"),
     "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
+    "self_test": ("case", "slowdown", "ratio", "low", "high", "verdict", "right"),
     "end": ("seconds",),
 }
 
@@ -125,9 +129,10 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
 def files(folder: Path, plan: str | None = None) -> list[Path]:
     """Files of results, of one plan where it is given, the latest first: names end with the time of their start.
 
-    A race with other libraries is not among those of all plans: its plan is asked for.
+    A race with other libraries or a self-test is not among those of all plans: its plan is asked for.
     """
-    found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(PEERS_PLAN)]
+    apart = (PEERS_PLAN, SELF_TEST_PLAN)
+    found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(apart)]
     return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
 
 
@@ -147,6 +152,26 @@ def latest_readable(folder: Path, plan: str | None = None) -> tuple[Path | None,
             f"{path.name} has no readable run row at its start: measure again, with --fresh; it is left out"
         )
     return None, [], problems
+
+
+def newest_of_machines(folder: Path) -> list[Path]:
+    """The latest file of results of each machine and host, the latest of all first."""
+    found: dict[tuple, Path] = {}
+    for path in files(folder):
+        head = opening(path)
+        if head:
+            found.setdefault((head["machine"], head.get("host")), path)
+    return list(found.values())
+
+
+def opening(path: Path) -> Row | None:
+    """The row that opens a file of results, if it does."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        try:
+            row = json.loads(next(lines, ""))
+        except ValueError:
+            return None
+    return row if check(row) is None and row["kind"] == "run" else None
 
 
 def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:

@@ -16,9 +16,9 @@ from kernels import crossover, machine, measure, threads, training
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, find, numpy_vector
 from kernels.measure import Case, Prepared, Timing
-from kernels.report import rows
+from kernels.report import conditions, rows
 from kernels.report.findings import DISPATCHER
-from kernels.report.plan import ESTIMATE_FROM, Plan
+from kernels.report.plan import ESTIMATE_FROM, Plan, Scope
 from kernels.report.rows import Results, Row
 
 #: The least and the most of the time of a plan that one case may take, as multiples of the scope's seconds per case.
@@ -49,6 +49,7 @@ class Run:
         head = rows.header(self.done)
         self.about = {"machine": head["machine"], "commit": head["commit"], "busy_elsewhere": None}
         self.level = head["facts"]["level"]
+        self.conditions = head.get("conditions", [])
 
     @property
     def left(self) -> int:
@@ -171,6 +172,9 @@ class Run:
             "seconds_median": timing.median,
             "seconds_q3": timing.q3,
             "samples": timing.samples,
+            "stopped": timing.stopped,
+            "seconds_min": min(timing.rounds),
+            "seconds_max": max(timing.rounds),
             "loops": timing.loops,
             "gb_per_s": speed,
             "ceiling_gb_per_s": ceiling,
@@ -213,6 +217,14 @@ def start(plan: Plan, folder: Path, fresh: bool = False) -> Run:
     return Run(plan, results, opening)
 
 
+def start_self_test(folder: Path) -> Results:
+    """A new file for the pairs of a self-test."""
+    began = datetime.now(UTC)
+    results = Results(folder / f"{rows.SELF_TEST_PLAN}-{began:%Y%m%dT%H%M%S}.jsonl")
+    results.append(_header(Plan(Scope(rows.SELF_TEST_PLAN, (), 0.0, 0.0), (), {}), began))
+    return results
+
+
 def interrupted(plan: Plan, folder: Path) -> tuple[Path, list[Row]] | None:
     """(file, rows) of the newest run of this plan, if it did not end and was of this machine and commit."""
     path = rows.newest(folder, plan.name)
@@ -240,6 +252,7 @@ def _header(plan: Plan, began: datetime) -> Row:
         "machine": _machine_id(facts),
         "commit": facts["commit"],
         "load": machine.load(),
+        "conditions": conditions.check(),
         "threads": threads.get_num_threads(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "backends": {

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import multiprocessing
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from kernels.activations import lookup
+from kernels import threads
+from kernels.activations import RECORDS, lookup
 from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable, available
 from kernels.verify import COUNT, PARTS, checks, peers
-from kernels.verify.findings import matrix
+from kernels.verify.findings import Finding, matrix
 
 #: Where the rows are that the documentation shows.
 PUBLISHED = Path("reports/sample")
@@ -134,14 +138,27 @@ def _check(chosen: argparse.Namespace) -> int:
     from rich.progress import track
 
     print_left_out(OWN)
-    todo = list(checks.cases(chosen.names, chosen.backend, chosen.form))
-    findings = [case() for case in track(todo, description="verifying", transient=True)]
+    todo = [lookup(name).name for name in chosen.names] or [record.name for record in RECORDS]
+    found = track(_findings(todo, chosen), total=len(todo), description="verifying", transient=True)
+    findings = [finding for of_one in found for finding in of_one]
     print(matrix(findings))
     misses = [f for f in findings if not f.ok]
     for miss in misses:
         print(miss)
     print(f"\n{len(findings)} checks, {len(misses)} misses")
     return 1 if misses else 0
+
+
+def _findings(names: Sequence[str], chosen: argparse.Namespace) -> Iterator[list[Finding]]:
+    """What is found of each activation; a process on each core, since most of the time is Python's."""
+    check = functools.partial(checks.findings, backends=chosen.backend, forms=chosen.form)
+    workers = min(threads.get_num_threads(), len(names))
+    if workers == 1:
+        yield from map(check, names)
+        return
+    # A fork would take the threads' locks along, whatever state they are in.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(check, names)
 
 
 if __name__ == "__main__":

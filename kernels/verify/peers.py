@@ -10,8 +10,9 @@ import numpy as np
 
 from kernels.activations import RECORDS, Activation, lookup
 from kernels.backends import PEERS, available, find
-from kernels.verify.checks import check_rows, dense_errors, oracle_errors
+from kernels.verify.checks import dense_errors, oracle_errors
 from kernels.verify.inputs import DTYPES
+from kernels.verify.rows import check_rows
 
 #: Forms whose error is that of one formula.
 COMPARED = ("value", "derivative", "backward", "backward_from_output")

@@ -25,6 +25,7 @@ from importlib import util
 import numpy as np
 
 from kernels.activations import Activation
+from kernels.half import is_half
 
 
 def missing(title: str, module: str, install: str) -> str | None:
@@ -37,6 +38,11 @@ def missing(title: str, module: str, install: str) -> str | None:
 def variants() -> tuple[str, ...]:
     """A library has one implementation of each function."""
     return ()
+
+
+def without_halves(title: str, dtype: type | None) -> str | None:
+    """``absent`` of a library whose half types are not compared with."""
+    return f"{title} is not measured in half types" if dtype and is_half(dtype) else None
 
 
 def without_out(record: Activation, form: str) -> bool:

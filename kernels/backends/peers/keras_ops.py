@@ -59,7 +59,7 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"Keras has no {form}: gradients are those of the library that computes for it"
     if dtype is np.float64 and configured() == "jax":
         return f"Keras over JAX has no {record.name} in float64: where JAX's x64 is not on globally it computes float32"
-    return None
+    return peers.without_halves("Keras", dtype)
 
 
 def beneath() -> Any:

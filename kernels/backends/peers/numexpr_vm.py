@@ -119,7 +119,9 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return "numexpr has no identity: it computes nothing"
     if record.name not in VALUE:
         return f"numexpr has no {record.name}: its functions lack erfc"
-    return None if form in EXPRESSIONS else f"numexpr has no {form}: an expression gives one array"
+    if form not in EXPRESSIONS:
+        return f"numexpr has no {form}: an expression gives one array"
+    return peers.without_halves("numexpr", dtype)
 
 
 def takes_out(record: Activation, form: str) -> bool:

@@ -57,7 +57,7 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
         return f"ONNX Runtime has no {form}: it is for inference"
     if dtype is np.float64 and record.name in FLOAT32_ONLY:
         return f"ONNX Runtime has no {record.name} in float64: no kernel, or its attributes are float32"
-    return None
+    return peers.without_halves("ONNX Runtime", dtype)
 
 
 def takes_out(record: Activation, form: str) -> bool:

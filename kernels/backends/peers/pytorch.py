@@ -12,6 +12,7 @@ import numpy as np
 from kernels import threads
 from kernels.activations import Activation
 from kernels.backends import peers
+from kernels.half import named
 
 FORMS = ("value", "backward", "backward_from_output")
 #: Their operators start from the input.
@@ -50,10 +51,17 @@ def to_own(array: np.ndarray) -> Any:
     import torch
 
     # Memory that can't be written would raise a warning.
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+    own_ = array if array.flags.writeable else array.copy()
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(own_.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own_)
 
 
 def to_numpy(array: Any) -> np.ndarray:
+    import torch
+
+    if array.dtype is torch.bfloat16:
+        return array.view(torch.int16).numpy().view(named("bfloat16"))
     return array.numpy()
 
 
@@ -248,4 +256,4 @@ def _backward_from_output(name: str, dtype: type, parameter: float = 1.0) -> Cal
 def _dtype(dtype: type) -> Any:
     import torch
 
-    return {np.float32: torch.float32, np.float64: torch.float64}[dtype]
+    return getattr(torch, np.dtype(dtype).name)

@@ -34,7 +34,7 @@ def absent(record: Activation, form: str, dtype: type | None = None) -> str | No
     if record.name in LACKED:
         return f"TensorFlow has no {record.name}"
     if form in ("value", "backward") or (form == "backward_from_output" and record.name in FROM_OUTPUT):
-        return None
+        return peers.without_halves("TensorFlow", dtype)
     return f"TensorFlow has no {form} of {record.name}: its tape gives the product with a gradient, which is backward"
 
 
