@@ -61,7 +61,7 @@ class Scope:
 
 
 SCOPES = {
-    "quick": Scope("quick", (1, 10**3, 10**5, 10**6), 0.03, 0.08, hurried=True, steps=("sigmoid",), step_seconds=0.2),
+    "quick": Scope("quick", (1, 10**3, 10**5, 10**6), 0.022, 0.08, hurried=True, steps=("sigmoid",), step_seconds=0.2),
     "default": Scope("default", tuple(10**k for k in range(8)), 0.16, 0.5),
     "full": Scope("full", tuple(10**k for k in range(9)), 0.3, 1.5, everything=True),
 }
