@@ -53,6 +53,8 @@ class Parameter:
     broadcasts: bool = False
     #: backward_from_output is defined for values >= 0 only.
     nonnegative_from_output: bool = False
+    #: x is divided by it, so that errors depend on its value: bounds hold for all values, not for the example alone.
+    divides: bool = False
 
 
 @dataclass(frozen=True)
@@ -805,7 +807,9 @@ _RECORDS = (
         derivative_formula="1 where x > 0, else e^(x / alpha)",
         range=(-1.0, INF),
         reference="Barron, Continuously Differentiable Exponential Linear Units, 2017",
-        parameters=(Parameter("alpha", 1.0, 1.0, "saturation value is -alpha, not 0; the larger, the smoother"),),
+        parameters=(
+            Parameter("alpha", 1.0, 1.0, "saturation value is -alpha, not 0; the larger, the smoother", divides=True),
+        ),
         special=(
             Special(-INF, -1.0, 0.0),
             Special(-0.0, -0.0, 1.0),
@@ -846,7 +850,7 @@ _RECORDS = (
         range=(-30.0, 30.0),
         reference="Bello, Pham, Le, Norouzi and Bengio, Neural Combinatorial Optimization with Reinforcement Learning, "
         "2016; Gemma Team, Gemma 2, 2024",
-        parameters=(Parameter("cap", None, 30.0, "the limit, not 0"),),
+        parameters=(Parameter("cap", None, 30.0, "the limit, not 0", divides=True),),
         special=(
             Special(-INF, -30.0, 0.0),
             Special(-0.0, -0.0, 1.0),

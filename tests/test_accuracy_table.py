@@ -45,7 +45,8 @@ def test_a_bound_is_the_measured_error_rounded_up(record, key, dtype, accuracy_c
     measured = outcomes.measured_bounds(ROWS).get((record.name, key, dtype, accuracy_class))
     if measured is None:
         pytest.skip(f"no published row yet of {record.name}, {key}, {dtype}, {accuracy_class}: make exhaustive")
-    assert bound_of(record.ulp[key], "fastest", np.dtype(dtype).type, accuracy_class) == measured
+    promised = bound_of(record.ulp[key], "fastest", np.dtype(dtype).type, accuracy_class)
+    assert outcomes.fits(promised, measured, record), (promised, measured)
 
 
 def test_published_outcomes_are_within_their_bounds():
@@ -73,6 +74,14 @@ def test_what_the_records_say_too_little_or_too_much_is_told():
         (line,) = outcomes.drift([made(error)])
         assert f"sigmoid value float32 fast: the record says {promised:g}, measured {error:.1f}" in line
     assert outcomes.drift([made(promised - 0.1, inputs=PATTERNS // 2)]) == []
+
+
+@pytest.mark.parametrize(
+    ("promised", "same", "any_parameter"), [(1.5, True, True), (1.6, False, True), (1.4, False, False)]
+)
+def test_a_bound_is_for_every_parameter(promised, same, any_parameter):
+    assert outcomes.fits(promised, 1.5, outcomes.lookup("elu")) == same
+    assert outcomes.fits(promised, 1.5, outcomes.lookup("celu")) == any_parameter
 
 
 # ---------------------------------------------------------------- the table
