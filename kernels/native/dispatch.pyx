@@ -1037,7 +1037,7 @@ cdef object call_strided(FastForm form, PyObject *const *args, Py_ssize_t count,
     index = dtype_index(<cnp.ndarray>x)
     if index < 0 or not is_strided(x, index, <cnp.ndarray>x):
         return call_general(form, args, count, kwnames)
-    if g is not None and not is_strided(g, index, <cnp.ndarray>x):
+    if form.inputs == 2 and not is_strided(g, index, <cnp.ndarray>x):
         return call_general(form, args, count, kwnames)
     if given:
         out = <object>given_out
