@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench history verify bits exhaustive docs ptx tune info clean help
+.PHONY: report report-quick report-full report-peers test lint format bench history verify bits exhaustive docs ptx ptx-sample wheels report-cuda tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,12 +70,24 @@ docs: $(VENV)/installed-report ## write a page for every function, reports/docs/
 tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
 	$(BIN)/python -m kernels.tune
 
-ptx: $(VENV)/installed-dev,ptx ## compile every CUDA kernel to PTX and check it (needs no GPU)
-	$(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
+ptx: $(VENV)/installed-dev,ptx ## compile every CUDA kernel to PTX and check it (needs no GPU; half an hour)
+	rm -f reports/ptx.jsonl
+	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
+
+ptx-sample: $(VENV)/installed-dev,ptx ## the same of 20 kernels, others every day, named
+	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py
+
+wheels: $(BIN)/python ## fill wheels/ for a machine with a GPU and without network, of the same Python; take the folder there
+	$(BIN)/python -m pip wheel --quiet --wheel-dir wheels ".[cuda13,numba,report,verify]"
+
+report-cuda: ## there: install from wheels/ into an environment of its own and measure the GPU
+	$(PYTHON) -m venv .venv-cuda
+	.venv-cuda/bin/python -m pip install --quiet --no-index --find-links wheels "activation-kernels[cuda13,numba,report,verify]"
+	cd reports && ../.venv-cuda/bin/python -m kernels.report --device cuda --output .
 
 info: $(VENV)/installed-numba,report,verify ## machine, levels, threads, backends
 	$(BIN)/python -m kernels.info
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) build dist *.egg-info .asv .benchmarks .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-cuda wheels build dist *.egg-info .asv .benchmarks .pytest_cache .ruff_cache .hypothesis
 	rm -f kernels/native/*.so kernels/native/*.c kernels/native/loops_*.pyx kernels/native/build_report.json

@@ -8,6 +8,7 @@ floating dtype to the backend's kernel: the whole array where it is such an arra
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import operator
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from kernels import device_arrays
 from kernels.activations import Activation, Parameter
 from kernels.half import is_half, rounded
 
@@ -23,6 +25,10 @@ from kernels.half import is_half, rounded
 BLOCK = 8192
 #: Parameter gradients add up blocks of this many products, each by NumPy's pairwise sum, then the blocks' sums.
 SUM_BLOCK = 4096
+
+#: What takes arrays in GPU memory, and the forms that do not.
+DEVICE_BACKENDS = ("fastest", "cuda")
+HOST_FORMS = ("jacobian", "backward_parameters")
 
 ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
 
@@ -105,6 +111,17 @@ def scalar_parameter(value: Any, parameter: Parameter, dtype: np.dtype) -> float
     if array.size != 1:
         raise TypeError(f"{parameter.name} must be a real number, given an array of shape {array.shape}")
     return float(rounded(array.reshape(()), dtype))
+
+
+def number(record: Activation, form: str, parameter: Parameter, value: Any, dtype: np.dtype) -> float:
+    """A parameter's value for a form, rounded to the array's dtype; TypeError and ValueError say what is accepted."""
+    found = scalar_parameter(value, parameter, dtype)
+    if form == "backward_from_output" and parameter.nonnegative_from_output and not found >= 0:
+        raise ValueError(
+            f"{record.name}.backward_from_output needs {parameter.name} >= 0, given {found}: below 0 the output does "
+            "not tell the input's sign; use backward"
+        )
+    return found
 
 
 def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -216,8 +233,16 @@ class Form:
         self.__name__ = record.name if form == "value" else form
         self.__qualname__ = record.name if form == "value" else f"{record.name}.{form}"
         self.__signature__ = signature(record, form)
+        self.input_names = INPUTS.get(form, ("x",))
+        #: Of the parameters, None where the caller must give it, and of the arguments behind them.
+        self.defaults = tuple(parameter.default for parameter in record.parameters)
+        known = {*self.input_names, *(parameter.name for parameter in record.parameters)}
+        accepted = self.__signature__.parameters.values()
+        self.keywords = {one.name: one.default for one in accepted if one.name not in known}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
+            return self._on_device(args, kwargs)
         inputs, params, keywords = self._bind(args, kwargs)
         arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
         if len(arrays) == 2:
@@ -225,6 +250,31 @@ class Form:
         dtype = common_dtype(arrays, inputs)
         result = self._compute(arrays, dtype, params, keywords)
         return self._in_kind(result, inputs[-1], keywords)
+
+    def _on_device(self, args: tuple, kwargs: dict) -> Any:
+        """The same for arrays in GPU memory, which stay there."""
+        if not kwargs and self.is_complete(args):
+            return self.device_form(args, self.defaults)
+        inputs, params, keywords = self._bind(args, kwargs)
+        return self.device_form(inputs, params, **keywords)
+
+    def is_complete(self, args: tuple) -> bool:
+        """Whether these are the arrays, and no parameter has to be given."""
+        return len(args) == len(self.input_names) and None not in self.defaults
+
+    @functools.cached_property
+    def device_form(self) -> Callable:
+        """The form for arrays in GPU memory, or TypeError."""
+        backend, accuracy = self.origin[1:]
+        if self.form in HOST_FORMS:
+            raise TypeError(f"{self.__qualname__} takes no arrays in GPU memory: copy them to the host")
+        if backend not in DEVICE_BACKENDS:
+            raise TypeError(
+                f"the backend {backend!r} takes no arrays in GPU memory: those that do are {', '.join(DEVICE_BACKENDS)}"
+            )
+        from kernels.backends import numba_cuda
+
+        return numba_cuda.OnDevice(self.record, self.form, accuracy)
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)
@@ -243,13 +293,7 @@ class Form:
             if array is not None and array.size != 1:
                 values.append(array_parameter(array, parameter, x, dtype))
                 continue
-            number = scalar_parameter(value, parameter, dtype)
-            if self.form == "backward_from_output" and parameter.nonnegative_from_output and not number >= 0:
-                raise ValueError(
-                    f"{self.record.name}.backward_from_output needs {parameter.name} >= 0, given {number}: below 0 the "
-                    "output does not tell the input's sign; use backward"
-                )
-            values.append(number)
+            values.append(number(self.record, self.form, parameter, value, dtype))
         return values
 
     def _outputs(self, out: Any, x: np.ndarray, dtype: np.dtype, count: int) -> list[np.ndarray]:
@@ -275,6 +319,8 @@ class Form:
 
     def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         """(array arguments, parameters, keyword-only arguments)."""
+        if self.is_complete(args) and kwargs.keys() <= {"out"}:
+            return args, self.defaults, self.keywords | kwargs
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:
@@ -296,10 +342,6 @@ class Form:
         if self.origin[1].startswith("python") and not isinstance(given, (np.ndarray, np.generic)):
             return result.tolist()
         return result[()] if isinstance(result, np.ndarray) and result.ndim == 0 else result
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        return INPUTS.get(self.form, ("x",))
 
     def __reduce__(self) -> tuple:
         return restore, (*self.origin, self.form)

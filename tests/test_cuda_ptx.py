@@ -2,6 +2,8 @@
 
 The simulator proves the kernels' logic; this proves that the compiled code is the formula and nothing else: as many
 fused multiply-adds as the text has, nothing contracted, approximated or flushed, no local memory, 16-byte accesses.
+KERNELS_PTX says how much: "all" (``make ptx``) compiles every kernel for every architecture; a number, that many of
+them, drawn by the day and printed; by default a few.
 """
 
 from __future__ import annotations
@@ -10,39 +12,54 @@ import ast
 import functools
 import importlib.util
 import inspect
+import itertools
+import json
 import os
+import random
 import re
-import shutil
-import subprocess
 import textwrap
 import types
-from pathlib import Path
+from datetime import UTC, datetime
 
 import cuda_simulator_cases as simulator
-import numpy as np
 import pytest
 
-from kernels.activations import Activation
-from kernels.backends import numba_cuda
-from kernels.constants import inside
+from kernels.activations import lookup
+from kernels.backends import cuda_ptx, cython_loops, numba_cuda, texts
+from kernels.backends.numba_cuda import Choice
+from kernels.device_arrays import itemsize
 
 pytestmark = pytest.mark.ptx
 
-INSTALL = 'pip install "activation-kernels[cuda13]" (numba-cuda, nvidia-nvvm, nvidia-cuda-nvrtc)'
-KERNELS = {kernel[0]: kernel[1:] for kernel in simulator.kernels()}
+
+FMA = r"fma\.rn\.f\d+"
+#: Kernels of a run that is not asked for more.
+FEW = 6
+
+
+def drawn() -> list[tuple[Choice, str]]:
+    """The (kernel, architecture) pairs of this run: all, or a sample that a day's runs share."""
+    everything = list(itertools.product(simulator.choices(), cuda_ptx.ARCHITECTURES))
+    wanted = os.environ.get("KERNELS_PTX", str(FEW))
+    if wanted == "all":
+        return everything
+    return random.Random(f"{datetime.now(UTC):%Y-%m-%d}").sample(everything, int(wanted))
+
+
+DRAWN = {f"{'-'.join(choice)} {architecture}": (choice, architecture) for choice, architecture in drawn()}
 
 
 @functools.cache
 def missing() -> str | None:
     """What is needed to compile to PTX and is not here."""
     if importlib.util.find_spec("numba_cuda") is None:
-        return f"numba-cuda is not installed: {INSTALL}"
+        return f"numba-cuda is not installed: {cuda_ptx.INSTALL}"
     if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         return "NUMBA_ENABLE_CUDASIM=1 replaces the compiler by the simulator"
     numba_cuda._cuda()
     from numba.cuda.cudadrv import nvvm
 
-    return None if nvvm.is_available() else f"NVVM is not installed: {INSTALL}"
+    return None if nvvm.is_available() else f"NVVM is not installed: {cuda_ptx.INSTALL}"
 
 
 @pytest.fixture(autouse=True)
@@ -120,35 +137,43 @@ def traced_formulas(compute: str) -> dict:
     return numba_formulas.bind(compute, {name: _primitive(name) for name in (*names, "select")}, _with_selects)
 
 
-def formula_names(record: Activation, form: str) -> tuple[str, ...]:
-    """The formulas that a kernel computes for each element."""
-    if not record.elementwise:
-        return record.scalar_formulas
-    derivative = f"{record.name}_derivative"
-    return {
-        "value": (record.name,),
-        "value_and_derivative": (record.name, derivative),
-        "backward_from_output": (f"{derivative}_from_output",),
-        "parameter_derivative": (f"{record.name}_parameter_derivative",),
-    }.get(form, (derivative,))
+def traced_fma(formulas: list[tuple[str, str]], arguments: int, of_first: bool | None = None) -> int:
+    """Distinct fused multiply-adds that the results of (format, formula) of the same arguments depend on.
 
-
-def fma_of(record: Activation, form: str, compute: str) -> int:
-    """Distinct fused multiply-adds that the results of a form depend on."""
+    ``of_first``: only those that depend on the first argument, or only those that do not.
+    """
     table: dict = {}
-    arguments = [Symbol(table, f"argument {k}", ()) for k in range(1 + len(record.parameters))]
+    symbols = [Symbol(table, f"argument {k}", ()) for k in range(arguments)]
     found: set = set()
-    for name in formula_names(record, form):
-        result = traced_formulas(record.format_of(name, compute))[name](*arguments)
+    for format_, name in formulas:
+        result = traced_formulas(format_)[name](*symbols)
         if isinstance(result, Symbol):
             result.reachable(found)
-    return sum(symbol.operation == "fma" for symbol in found)
+    return sum(
+        symbol.operation == "fma" and of_first in (None, symbols[0] in symbol.reachable(set())) for symbol in found
+    )
+
+
+def fma_of_elements(choice: Choice, bodies: int) -> tuple[int, int]:
+    """(least, most) of ``bodies`` copies of an elementwise function's formula, or a pair's.
+
+    They are as many but for what depends on parameters alone, which is computed once or more often, and where there are
+    two formulas, which share some or not, and parts of a copy may stand twice, behind a branch.
+    """
+    record = lookup(choice.record.gate or choice.name)
+    formulas = [(record.format_of(name, choice.compute), name) for name in texts.names(choice.record, choice.form)]
+    arguments = 1 + len(record.parameters)
+    each, once = (traced_fma(formulas, arguments, of_first=first) for first in (True, False))
+    separate = sum(traced_fma([one], arguments) for one in formulas)
+    least = bodies * each + once
+    return least, bodies * (each + once) if len(formulas) == 1 else (bodies + 1) * separate
 
 
 # ---------------------------------------------------------------- what the PTX says
 @functools.cache
-def ptx_of(key: str, parameter_array: bool = False) -> str:
-    return numba_cuda.compile_ptx(*KERNELS[key], parameter_array=parameter_array)
+def ptx_of(key: str) -> str:
+    choice, architecture = DRAWN[key]
+    return numba_cuda.compile_ptx(choice, cuda_ptx.capability(architecture))
 
 
 def count(instruction: str, ptx: str) -> int:
@@ -162,96 +187,85 @@ def assert_nothing_contracted(ptx: str) -> None:
     assert not loose, loose[:3]
 
 
-def assert_fma_count(ptx: str, expected: int) -> None:
-    assert count(r"fma\.rn\.f\d+", ptx) == expected
-
-
-def element_bodies(form: str, dtype: type, ptx: str) -> int:
-    """How many copies of the formula the elementwise loop has: four a group, one a single element, times unrolling."""
-    outputs = 2 if form == "value_and_derivative" else 1
-    # A result made of bits, as of copy_sign, is stored as an integer.
-    number, lanes = f"[fbu]{8 * dtype().itemsize}", 16 // dtype().itemsize
-    groups = count(rf"st\.global\.v{lanes}\.{number}", ptx)
-    singles = count(rf"st\.global\.{number}", ptx)
+def element_bodies(choice: Choice, ptx: str) -> int:
+    """How many copies of the formula the loop has: those of groups and of a single element, times unrolling."""
+    size = itemsize(choice.dtype)
+    # A result made of bits, as of copy_sign, is stored as an integer; of half types in pairs.
+    vector = r"v4\.u32" if size == 2 else rf"v{16 // size}\.[fbu]{8 * size}"
+    groups, singles = count(rf"st\.global\.{vector}", ptx), count(rf"st\.global\.[fbu]{8 * size}", ptx)
     assert groups, "no 16-byte stores"
-    assert count(rf"ld\.global\.v{lanes}\.{number}", ptx), "no 16-byte loads"
-    return (groups * lanes + singles) // outputs
+    assert count(rf"ld\.global\.{vector}", ptx), "no 16-byte loads"
+    outputs = 2 if choice.form == "value_and_derivative" or (choice.record.gate and choice.form == "backward") else 1
+    return (groups * 16 // size + singles) // outputs
 
 
-@pytest.mark.parametrize("key", KERNELS)
+@pytest.mark.parametrize("key", DRAWN)
 def test_compiled_code_is_the_formula(key):
+    choice, architecture = DRAWN[key]
     ptx = ptx_of(key)
+    assert f".target {architecture}" in ptx
     assert_nothing_contracted(ptx)
     for word in (".ftz", "approx", ".local", "call", "__nv_", "trap"):
         assert word not in ptx, word
     assert not re.search(r"\bdiv\.(?!rn\.f|[us]\d)", ptx), "a division that is not IEEE's"
-    record, form, dtype, accuracy = KERNELS[key]
-    compute = inside(np.dtype(dtype).name, accuracy)
-    if record.elementwise:
-        assert_fma_count(ptx, fma_of(record, form, compute) * element_bodies(form, dtype, ptx))
-        if compute == "float32":
+    if choice.record.kind != "row":
+        least, most = fma_of_elements(choice, element_bodies(choice, ptx))
+        assert least <= count(FMA, ptx) <= most
+        if choice.compute == "float32":
             assert ".f64" not in ptx, "double arithmetic in the fast class of float32"
+    elif choice.record.normaliser == "threshold":
+        assert count(FMA, ptx) == 0
+    else:
+        assert_fma_of_rows(choice, ptx)
+        assert count(r"shfl\.sync\.down\.b32", ptx), "no shuffles"
 
 
-@pytest.mark.parametrize("key", [key for key, (record, *_) in KERNELS.items() if record.normaliser == "reciprocal"])
-def test_row_kernels_have_the_fma_of_their_formulas(key):
-    """Terms and values as often as unrolling decides, a value less often than a term; and float64's reciprocal."""
-    record, form, dtype, accuracy = KERNELS[key]
-    found = count(r"fma\.rn\.f\d+", ptx_of(key))
+def assert_fma_of_rows(choice: Choice, ptx: str) -> None:
+    """What each element has as often as it is computed, what depends on the largest entry alone as often or less."""
+    record, form = choice.record, choice.form
+    name, gradient = cython_loops.formulas(record, form)
+    compute = record.format_of(record.name, choice.compute)
+    stores = count(rf"st\.global\.[fbu]{8 * itemsize(choice.dtype)}", ptx)
+    left = count(FMA, ptx)
+    if form != "value":
+        left -= stores * traced_fma([(compute, gradient.removesuffix("_rows"))], 3)
     if form == "backward_from_output":
-        assert found == 0
+        assert left == 0
         return
-    compute = record.format_of(record.name, inside(np.dtype(dtype).name, accuracy))
-    term, value = (
-        traced_fma(compute, f"{record.name}_{part}", arguments) for part, arguments in (("term", 2), ("value", 3))
-    )
-    reciprocal = traced_fma("float64", "rounding_of_reciprocal", 3) if compute == "float64" else 0
-    pairs = [
-        (terms, values)
-        for terms in range(2, found)
-        for values in range(1, terms)
-        if terms * term + values * value + reciprocal == found
-    ]
-    assert pairs, (found, term, value, reciprocal)
+    if lookup(name).normaliser == "logarithm":
+        left -= traced_fma([("float64", "log1p_positive")], 1)
+    elif compute == "float64":
+        left -= traced_fma([("float64", "rounding_of_reciprocal")], 3)
+    value = traced_fma([(compute, f"{name}_value")], 3)
+    each, once = (traced_fma([(compute, f"{name}_term")], 2, of_first=first) for first in (True, False))
+    powers = count(r"shl\.b(?:32|64)\s+%\w+, %\w+, (?:23|52);", ptx)
+    assert any(
+        terms * each + hoisted * once + values * value == left
+        for terms in range(1, powers + 1)
+        for hoisted in range(1, powers + 1)
+        for values in ([stores] if form == "value" else range(1, powers + 1))
+    ), (left, each, once, value, powers, stores)
 
 
-def traced_fma(compute: str, formula: str, arguments: int) -> int:
-    """How many fma a formula has."""
-    table: dict = {}
-    symbols = [Symbol(table, f"argument {k}", ()) for k in range(arguments)]
-    reached = traced_formulas(compute)[formula](*symbols).reachable(set())
-    return sum(symbol.operation == "fma" for symbol in reached)
+def rows_path() -> str | None:
+    return os.environ.get("KERNELS_PTX_ROWS")
 
 
-@pytest.mark.parametrize("key", [key for key in KERNELS if key.startswith("prelu")])
-def test_array_parameters_compile(key):
-    ptx = ptx_of(key, parameter_array=True)
-    assert_nothing_contracted(ptx)
-    assert_fma_count(ptx, 0)
-
-
-@functools.cache
-def ptxas() -> str | None:
-    """NVIDIA's assembler, from the toolkit or from the package nvidia-cuda-nvcc."""
-    found = shutil.which("ptxas")
-    spec = importlib.util.find_spec("nvidia")
-    packages = [Path(place) for place in spec.submodule_search_locations] if spec else []
-    return found or next((str(p) for place in packages for p in sorted(place.glob("*/bin/ptxas"))), None)
-
-
-@pytest.mark.parametrize("key", KERNELS)
-def test_no_spills(key, tmp_path):
-    if ptxas() is None:
-        pytest.skip("ptxas is not installed: pip install nvidia-cuda-nvcc")
-    source = tmp_path / "kernel.ptx"
-    source.write_text(ptx_of(key))
-    command = [ptxas(), "-v", "-arch", "sm_90", "-o", os.devnull, str(source)]
-    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in report
+@pytest.mark.parametrize("key", DRAWN)
+def test_no_spills(key):
+    if cuda_ptx.ptxas() is None:
+        pytest.skip(f"ptxas is not installed: {cuda_ptx.INSTALL}")
+    choice, architecture = DRAWN[key]
+    found = cuda_ptx.resources(ptx_of(key), architecture)
+    if rows_path():
+        row = {"kind": "kernel", **choice._asdict(), "architecture": architecture, **found}
+        with open(rows_path(), "a") as rows:
+            rows.write(json.dumps(row) + "\n")
+    assert (found["stack"], found["spill_stores"], found["spill_loads"]) == (0, 0, 0)
 
 
 def test_contraction_would_be_noticed():
-    """A plain x * y + z, as NVVM compiles it by default, fails both assertions above."""
+    """A plain x * y + z, as NVVM compiles it by default, is one or the other."""
     cuda = numba_cuda._cuda()
     from numba import types as nb
 
@@ -263,8 +277,7 @@ def test_contraction_would_be_noticed():
 
     array = nb.float32[::1]
     ptx = cuda.compile_ptx(contracted, nb.void(array, array, array, array), cc=(9, 0))[0]
-    with pytest.raises(AssertionError):
-        assert_fma_count(ptx, 0)
+    assert count(FMA, ptx) == 1
     ptx = cuda.compile_ptx(loose, nb.void(array, array, array), cc=(9, 0))[0]
     with pytest.raises(AssertionError):
         assert_nothing_contracted(ptx)

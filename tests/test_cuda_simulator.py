@@ -13,6 +13,9 @@ import cuda_simulator_cases as simulator
 import numpy as np
 import pytest
 
+from kernels import backends
+from kernels.verify.inputs import reference_backend
+
 pytest.importorskip("numba")
 
 CASES: dict[str, list[simulator.Case]] = {}
@@ -46,10 +49,8 @@ def assert_same_bits(given: np.ndarray, expected: np.ndarray, name: str) -> None
 
 @pytest.mark.parametrize("kernel", CASES)
 def test_bits_equal_the_cpu(kernel, simulated):
-    from kernels.backends import numba_cpu
-
     for case in CASES[kernel]:
-        reference = numba_cpu.bind(case.record, case.form, case.dtype, case.accuracy)
+        reference = backends.bind(case.record, case.form, case.dtype, reference_backend(), case.accuracy)
         expected = reference(*case.arrays, *case.parameters)
         for number, array in enumerate(expected if case.outputs == 2 else (expected,)):
             name = f"{case.name} output {number}"

@@ -1,8 +1,8 @@
-"""What runs on the GPU: primitives, memory accesses and the loops around the scalar formulas.
+"""What the loops on the GPU are made of: device functions, arithmetic and memory accesses.
 
 Importing this module imports Numba's CUDA target; ``numba_cuda`` does so when a kernel is first asked for. Every
 primitive has a twin in plain Python for Numba's CUDA simulator, which has no intrinsics, no libdevice, and an fma that
-rounds twice. ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
+rounds twice.
 """
 
 from __future__ import annotations
@@ -18,21 +18,17 @@ from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
-from numba import config, cuda, float64
+from numba import config, cuda
 
-from kernels.activations import lookup
 from kernels.backends import numba_formulas, numba_halves
 from kernels.backends.numba_formulas import SIGNIFICAND_BITS, TYPES
-from kernels.constants import LANES
-
-#: Elements that a thread takes at once: one 16-byte access in float32, two in float64.
-GROUP = 4
-
-#: Dynamic shared memory of a row kernel's block.
-ROW_SHARED_BYTES = LANES * 8
+from kernels.constants import HALF_TYPES
 
 #: A vector access needs an address that is a multiple of this.
 VECTOR_BYTES = 16
+
+#: Elements that a thread takes at once, at most: each is a copy of the formula.
+MOST_AT_ONCE = 8
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
@@ -81,12 +77,14 @@ def quiet(kernel: Callable) -> Callable:
     if not SIMULATED:
         return kernel
 
-    @functools.wraps(kernel)
+    silence = functools.partial(np.errstate, all="ignore")
+
     def silenced(*arguments):
-        with np.errstate(all="ignore"):
+        with silence():
             return kernel(*arguments)
 
-    return silenced
+    # The simulator puts its own ``cuda`` into a kernel's globals, which are those of the module that it stands in.
+    return types.FunctionType(silenced.__code__, kernel.__globals__, kernel.__name__, None, silenced.__closure__)
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -232,342 +230,224 @@ def _bit_primitives() -> dict[str, Callable]:
 
 
 @functools.cache
-def halves(name: str) -> tuple[Callable, Callable]:
-    """(widened, narrowed) of a half type's bit patterns."""
-    return numba_halves.bind(name, primitives(np.float64) | _bit_primitives(), formula_jit)
+def half_conversions(name: str, real: type) -> tuple[Callable, Callable]:
+    """(widen, narrow) of a half type's bit patterns, to and from numbers of ``real``, rounded once."""
+    widened, narrowed = numba_halves.bind(name, primitives(np.float64) | _bit_primitives(), formula_jit)
+    if name == "bfloat16" and real is np.float32:
+        narrowed = _upper_half()
+    if SIMULATED:
+        # The texts take and give float64, and there is no conversion in Python.
+        of_real = narrowed if name == "bfloat16" else lambda x: narrowed(np.float64(x))
+        return lambda code: real(widened(code)), of_real
+    return _device_widen(name, real), _device_narrow() if name == "float16" else narrowed
+
+
+def _upper_half() -> Callable:
+    """The bfloat16 nearest to a float32, of which it is the upper half; of two, the even one."""
+    word_of = (lambda x: int(np.float32(x).view(np.uint32))) if SIMULATED else _device_word()
+
+    def upper_half(x):
+        word = np.int64(word_of(x))
+        nearest = (word + 0x7FFF + ((word >> 16) & 1)) >> 16
+        return np.uint16(nearest if x == x else 0x7FC0)
+
+    return device(upper_half)
+
+
+def _device_word() -> Callable:
+    from llvmlite import ir
+    from numba import types as nb
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def word(typing_context, x):
+        return nb.uint32(x), lambda context, builder, signature, args: builder.bitcast(args[0], ir.IntType(32))
+
+    return word
+
+
+def _device_widen(name: str, real: type) -> Callable:
+    """One instruction each: of float16 a conversion, of bfloat16, the upper half of a float32, a shift."""
+    from llvmlite import ir
+    from numba import from_dtype
+    from numba.cuda.extending import intrinsic
+
+    to = from_dtype(np.dtype(real))
+
+    @intrinsic
+    def widen(typing_context, code):
+        def generate(context, builder, signature, arguments):
+            if name == "float16":
+                return builder.fpext(builder.bitcast(arguments[0], ir.HalfType()), _element(real))
+            upper = builder.shl(builder.zext(arguments[0], ir.IntType(32)), ir.IntType(32)(16))
+            single = builder.bitcast(upper, ir.FloatType())
+            return single if real is np.float32 else builder.fpext(single, ir.DoubleType())
+
+        return to(code), generate
+
+    return widen
+
+
+def _device_narrow() -> Callable:
+    """Of float16: the instruction that rounds once."""
+    from llvmlite import ir
+    from numba import types as nb
+    from numba.cuda.extending import intrinsic
+
+    @intrinsic
+    def narrow(typing_context, x):
+        def generate(context, builder, signature, arguments):
+            return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
+
+        return nb.uint16(x), generate
+
+    return narrow
 
 
 # ---------------------------------------------------------------- memory
-class Memory:
-    """Loads and stores of one dtype at an address: ``load``, ``store``, and those of GROUP elements.
+def stored(dtype: str) -> type:
+    """What lies in memory: of half types, which Numba lacks, the bit patterns."""
+    return np.uint16 if dtype in HALF_TYPES else np.dtype(dtype).type
 
-    Addresses are integers on a GPU (cheap to launch with, known to be global memory) and arrays in the simulator.
+
+class Memory:
+    """Loads and stores of one dtype at an address, an element or ``width`` of them at once, and its conversions.
+
+    ``width`` elements are ``units`` aligned accesses of 16 bytes, ``span`` elements apart: two loads in flight for
+    each input, and no more than eight copies of a formula. ``widen`` makes a number that is computed with of what was
+    loaded, ``narrow`` rounds one to what is stored. Addresses are integers on a GPU (cheap to launch with, known to be
+    global memory) and arrays in the simulator.
     """
 
-    def __init__(self, dtype: type):
-        self.dtype = dtype
-        if SIMULATED:
-            self.load, self.load_group, self.store, self.store_group = _python_accesses()
-        else:
-            self.load, self.store = _accesses(dtype, 1, 1)
-            self.load_group, self.store_group = _accesses(dtype, GROUP, min(GROUP, VECTOR_BYTES // dtype().itemsize))
+    def __init__(self, dtype: str, real: type):
+        memory = stored(dtype)
+        self.group = VECTOR_BYTES // memory().itemsize
+        self.width = min(2 * self.group, MOST_AT_ONCE)
+        self.units = self.width // self.group
+        self.widen, self.narrow = (real, memory) if dtype not in HALF_TYPES else half_conversions(dtype, real)
+        accesses = _python_accesses(self) if SIMULATED else (*_single(memory), *_grouped(memory, self.units))
+        self.load, self.store, self.load_groups, self.store_groups = accesses
 
 
-def _python_accesses() -> tuple[Callable, ...]:
-    def load(memory, index):
-        return memory[index]
+def _python_accesses(memory: Memory) -> tuple[Callable, ...]:
+    def load(array, index):
+        return array[index]
 
-    def load_group(memory, index):
-        return tuple(memory[index + k] for k in range(GROUP))
+    def store(array, index, value):
+        array[index] = value
 
-    def store(memory, index, value):
-        memory[index] = value
+    def indices(index, span):
+        return [index + unit * span + k for unit in range(memory.units) for k in range(memory.group)]
 
-    def store_group(memory, index, values):
-        for k in range(GROUP):
-            memory[index + k] = values[k]
+    def load_groups(array, index, span):
+        return tuple(array[i] for i in indices(index, span))
 
-    return load, load_group, store, store_group
+    def store_groups(array, index, span, values):
+        for i, value in zip(indices(index, span), values, strict=True):
+            array[i] = value
+
+    return load, store, load_groups, store_groups
 
 
-def _accesses(dtype: type, count: int, width: int) -> tuple[Callable, Callable]:
-    """Intrinsics that load and store ``count`` elements, ``width`` at a time; a tuple where count > 1."""
+def _element(memory: type):
+    from llvmlite import ir
+
+    return {np.float32: ir.FloatType(), np.float64: ir.DoubleType(), np.uint16: ir.IntType(16)}[memory]
+
+
+def _pointer(builder, address, index, memory: type, to):
+    """A pointer into global memory, to element ``index`` from an address on."""
+    from llvmlite import ir
+
+    global_memory, wide = 1, ir.IntType(64)
+    byte = builder.add(address, builder.mul(index, ir.Constant(wide, memory().itemsize)))
+    return builder.inttoptr(byte, ir.PointerType(to, global_memory))
+
+
+def _single(memory: type) -> tuple[Callable, Callable]:
+    """Intrinsics that load and store an element."""
+    from numba import from_dtype
+    from numba import types as nb
+    from numba.cuda.extending import intrinsic
+
+    scalar, element, bytes_ = from_dtype(np.dtype(memory)), _element(memory), memory().itemsize
+
+    @intrinsic
+    def load(typing_context, address, index):
+        def generate(context, builder, signature, arguments):
+            return builder.load(_pointer(builder, *arguments, memory, element), align=bytes_)
+
+        return scalar(nb.int64, nb.int64), generate
+
+    @intrinsic
+    def store(typing_context, address, index, value):
+        def generate(context, builder, signature, arguments):
+            builder.store(arguments[2], _pointer(builder, *arguments[:2], memory, element), align=bytes_)
+            return context.get_dummy_value()
+
+        return nb.void(nb.int64, nb.int64, scalar), generate
+
+    return load, store
+
+
+def _grouped(memory: type, units: int) -> tuple[Callable, Callable]:
+    """Intrinsics that load and store a tuple by accesses of 16 bytes, ``span`` elements apart."""
     from llvmlite import ir
     from numba import from_dtype
     from numba import types as nb
     from numba.cuda.extending import intrinsic
 
-    scalar = from_dtype(np.dtype(dtype))
-    value = nb.UniTuple(scalar, count) if count > 1 else scalar
-    element = {np.float32: ir.FloatType(), np.float64: ir.DoubleType(), np.uint16: ir.IntType(16)}[dtype]
-    unit = ir.VectorType(element, width) if width > 1 else element
-    alignment = width * dtype().itemsize
-    wide, narrow = ir.IntType(64), ir.IntType(32)
-    global_memory = 1
+    group = VECTOR_BYTES // memory().itemsize
+    several = nb.UniTuple(from_dtype(np.dtype(memory)), group * units)
+    # Vectors of eight 16-bit numbers would be split in two.
+    in_pairs = memory is np.uint16
+    element = ir.IntType(32) if in_pairs else _element(memory)
+    unit = ir.VectorType(element, 4 if in_pairs else group)
 
-    def pointers(builder, arguments):
-        offset = builder.mul(arguments[1], ir.Constant(wide, dtype().itemsize))
-        for part in range(count // width):
-            byte = ir.Constant(wide, part * alignment)
-            address = builder.add(arguments[0], builder.add(offset, byte))
-            yield builder.inttoptr(address, ir.PointerType(unit, global_memory))
+    def pointers(builder, address, index, span):
+        for _ in range(units):
+            yield _pointer(builder, address, index, memory, unit)
+            index = builder.add(index, span)
 
     @intrinsic
-    def load(typing_context, address, index):
+    def load_groups(typing_context, address, index, span):
         def generate(context, builder, signature, arguments):
-            units = [builder.load(p, align=alignment) for p in pointers(builder, arguments)]
-            if count == 1:
-                return units[0]
-            lanes = [ir.Constant(narrow, k) for k in range(width)]
-            return context.make_tuple(builder, value, [builder.extract_element(u, k) for u in units for k in lanes])
+            loaded = [builder.load(p, align=VECTOR_BYTES) for p in pointers(builder, *arguments)]
+            numbers = [builder.extract_element(one, ir.IntType(32)(k)) for one in loaded for k in range(unit.count)]
+            if in_pairs:
+                numbers = [half for pair in numbers for half in _halves_of(builder, pair)]
+            return context.make_tuple(builder, several, numbers)
 
-        return value(nb.int64, nb.int64), generate
+        return several(nb.int64, nb.int64, nb.int64), generate
 
     @intrinsic
-    def store(typing_context, address, index, values):
+    def store_groups(typing_context, address, index, span, values):
         def generate(context, builder, signature, arguments):
-            for part, pointer in enumerate(pointers(builder, arguments)):
-                whole = arguments[2]
-                if count > 1:
-                    whole = ir.Constant(unit, ir.Undefined)
-                    for k in range(width):
-                        one = builder.extract_value(arguments[2], part * width + k)
-                        whole = builder.insert_element(whole, one, ir.Constant(narrow, k))
-                builder.store(whole, pointer, align=alignment)
+            numbers = [builder.extract_value(arguments[3], k) for k in range(several.count)]
+            if in_pairs:
+                numbers = [_pair_of(builder, *numbers[k : k + 2]) for k in range(0, several.count, 2)]
+            for part, pointer in enumerate(pointers(builder, *arguments[:3])):
+                vector = ir.Constant(unit, ir.Undefined)
+                for k in range(unit.count):
+                    vector = builder.insert_element(vector, numbers[part * unit.count + k], ir.IntType(32)(k))
+                builder.store(vector, pointer, align=VECTOR_BYTES)
             return context.get_dummy_value()
 
-        return nb.void(nb.int64, nb.int64, value), generate
+        return nb.void(nb.int64, nb.int64, nb.int64, several), generate
 
-    return load, store
-
-
-# ---------------------------------------------------------------- loops
-def elementwise_loop(apply: Callable, memory: Memory, two_outputs: bool, parameter_array: bool) -> Callable:
-    """The loop of every elementwise kernel: ``apply(first, second, p, q)`` gives a tuple of one or two outputs.
-
-    Elements [start, start + GROUP * groups) go in groups, whose addresses the launcher has made sure are aligned; those
-    before and after one by one. ``first`` and ``second`` are the same address where there is one input only.
-    """
-    load, store, load_group, store_group = memory.load, memory.store, memory.load_group, memory.store_group
-
-    @quiet
-    def elementwise(first, second, p, q, out, second_out, start, groups, n):
-        thread = cuda.grid(1)
-        step = cuda.gridsize(1)
-        group = thread
-        while group < groups:
-            i = start + group * GROUP
-            a = load_group(first, i)
-            b = load_group(second, i)
-            w = load_group(p, i) if parameter_array else (p, p, p, p)
-            r = apply(a[0], b[0], w[0], q)
-            s = apply(a[1], b[1], w[1], q)
-            t = apply(a[2], b[2], w[2], q)
-            u = apply(a[3], b[3], w[3], q)
-            store_group(out, i, (r[0], s[0], t[0], u[0]))
-            if two_outputs:
-                store_group(second_out, i, (r[1], s[1], t[1], u[1]))
-            group += step
-        vectorised = groups * GROUP
-        single = thread
-        while single < n - vectorised:
-            i = single if single < start else single + vectorised
-            r = apply(load(first, i), load(second, i), load(p, i) if parameter_array else p, q)
-            store(out, i, r[0])
-            if two_outputs:
-                store(second_out, i, r[1])
-            single += step
-
-    return elementwise
+    return load_groups, store_groups
 
 
-def pair_loop(apply: Callable, memory: Memory, two: bool) -> Callable:
-    """The loop of every gated pair: ``apply(g, a, b, p)`` gives a result for the first half and one for the second."""
-    load, store = memory.load, memory.store
+def _halves_of(builder, pair) -> tuple:
+    """The two 16-bit numbers of a 32-bit one, the lower first."""
+    from llvmlite import ir
 
-    @quiet
-    def pairs(first, second, out, p, rows, half):
-        i = cuda.grid(1)
-        step = cuda.gridsize(1)
-        while i < rows * half:
-            at = i + i // half * half
-            r = apply(load(first, i) if two else load(second, at), load(second, at), load(second, at + half), p)
-            store(out, at if two else i, r[0])
-            if two:
-                store(out, at + half, r[1])
-            i += step
-
-    return pairs
+    upper = builder.lshr(pair, ir.IntType(32)(16))
+    return builder.trunc(pair, ir.IntType(16)), builder.trunc(upper, ir.IntType(16))
 
 
-def reduction(combine: Callable) -> Callable:
-    """The fixed tree over LANES values in shared memory; every thread gets the result."""
+def _pair_of(builder, lower, upper):
+    from llvmlite import ir
 
-    def reduce(shared, lane, value):
-        shared[lane] = value
-        cuda.syncthreads()
-        half = LANES // 2
-        while half > 0:
-            if lane < half:
-                shared[lane] = combine(shared[lane], shared[lane + half])
-            cuda.syncthreads()
-            half //= 2
-        result = shared[0]
-        cuda.syncthreads()
-        return result
-
-    return device(reduce)
-
-
-def larger(m, v):
-    """The larger one, by a select: a NaN in ``v`` is ignored here and comes back through the row's terms."""
-    return v if v > m else m
-
-
-def _reciprocal(real: type, sum_of: Callable) -> Callable:
-    """1 / (the sum of the terms), as the sum of two numbers, from each lane's sum and what rounding took from it."""
-    add, rounding = primitives(np.float64)["rounded_add"], formulas("float64")["rounding_of_reciprocal"]
-
-    def of_single(shared, lane, total, lost):
-        reciprocal = np.float64(1) / sum_of(shared, lane, add(total, lost))
-        high = np.float32(reciprocal)
-        return high, np.float32(add(reciprocal, -np.float64(high)))
-
-    def of_double(shared, lane, total, lost):
-        high = sum_of(shared, lane, total)
-        low = sum_of(shared, lane, lost)
-        both = add(high, low)
-        low = add(low, -add(both, -high))
-        reciprocal = np.float64(1) / both
-        return reciprocal, rounding(reciprocal, both, low)
-
-    return of_single if real is np.float32 else of_double
-
-
-def _logarithm(real: type, sum_of: Callable) -> Callable:
-    """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
-    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
-    up, down = (np.float64(formulas(np.dtype(real).name)[name]) for name in ("UP", "DOWN"))
-
-    def logarithm(shared, lane, total, lost):
-        high = sum_of(shared, lane, total)
-        return real(logarithm_of_sum(high, sum_of(shared, lane, lost), up, down)), real(0)
-
-    return logarithm
-
-
-def _output(name: str, compute: str, memory: Memory) -> Callable:
-    """An entry of the result, from x, the largest entry and what the sum of the terms became."""
-    text, load = formulas(compute), memory.load
-    term, value, real = text[f"{name}_term"], text[f"{name}_value"], text["real"]
-
-    def divided(second, i, largest, reciprocal, low):
-        return value(term(real(load(second, i)), largest), reciprocal, low)
-
-    def subtracted(second, i, largest, logarithm, low):
-        return value(real(load(second, i)), largest, logarithm)
-
-    return device(subtracted if lookup(name).normaliser == "logarithm" else divided)
-
-
-def row_loop(name: str, gradient_rows: str, compute: str, memory: Memory, form: str) -> Callable:
-    """The loop of every row kernel: one block of LANES threads a row, lane j taking the elements i with i % LANES == j.
-
-    ``first`` is the gradient and ``second`` x or y. A term is
-    computed anew where it is needed: the same bits, and no scratch memory. An element is read for the last time by the
-    thread that then writes it, so out may be an input.
-    Its ROW_SHARED_BYTES are the launcher's to ask for: the simulator's threads race for an array of fixed size.
-    """
-    load, store, double = memory.load, memory.store, np.float64
-    normalise, gradient = form != "backward_from_output", form != "value"
-    store_as = memory.dtype
-    text, formula = formulas(compute), gradient_rows.removesuffix("_rows")
-    entry, term = text[f"{name}_entry"], text[f"{name}_term"]
-    product, gradient_of = text[f"{formula.partition('_gradient')[0]}_product"], text[formula]
-    real, start, rounding_of_sum = text["real"], text["SUM_START"], text["rounding_of_sum"]
-    arithmetic, wide = primitives(real), primitives(np.float64)
-    add, add_wide = arithmetic["rounded_add"], wide["rounded_add"]
-    maximum, sum_of, larger_of = reduction(device(larger)), reduction(add_wide), device(larger)
-    normaliser = device((_logarithm if lookup(name).normaliser == "logarithm" else _reciprocal)(real, sum_of))
-    value_of = _output(name, compute, memory)
-
-    def output_at(second, i, largest, high, low):
-        return value_of(second, i, largest, high, low) if normalise else real(load(second, i))
-
-    output = device(output_at)
-
-    @quiet
-    def row(first, second, out, rows, n):
-        shared = cuda.shared.array(0, float64)
-        lane = cuda.threadIdx.x
-        r = cuda.blockIdx.x
-        while r < rows:
-            begin = r * n + lane
-            end = r * n + n
-            largest = real(-math.inf)
-            high = real(0)
-            low = real(0)
-            products = real(0)
-            if normalise:
-                for i in range(begin, end, LANES):
-                    largest = larger_of(largest, entry(real(load(second, i))))
-                largest = real(maximum(shared, lane, double(largest)))
-                total = start
-                lost = real(0)
-                for i in range(begin, end, LANES):
-                    one = term(real(load(second, i)), largest)
-                    before = total
-                    total = add(before, one)
-                    lost = add(lost, rounding_of_sum(total, one, before))
-                high, low = normaliser(shared, lane, add_wide(double(total), -double(start)), double(lost))
-            if gradient:
-                accumulator = double(0)
-                for i in range(begin, end, LANES):
-                    g = real(load(first, i))
-                    y = output(second, i, largest, high, low)
-                    accumulator = add_wide(accumulator, double(product(g, y)))
-                products = real(sum_of(shared, lane, accumulator))
-            for i in range(begin, end, LANES):
-                y = output(second, i, largest, high, low)
-                store(out, i, store_as(gradient_of(real(load(first, i)), y, products) if gradient else y))
-            r += cuda.gridDim.x
-
-    return row
-
-
-def projection_loop(name: str, compute: str, memory: Memory, form: str) -> Callable:
-    """The loop of a projection: as ``row_loop``, but it computes in float64 whatever its arrays are."""
-    load, store, double, store_as = memory.load, memory.store, np.float64, memory.dtype
-    entry, text = formulas(compute)[f"{name}_entry"], formulas("float64")
-    real, gradient_of, value_of = formulas(compute)["real"], text[f"{name}_gradient"], text[f"{name}_value"]
-    add = primitives(np.float64)["rounded_add"]
-    maximum, sum_of, larger_of = reduction(device(larger)), reduction(add), device(larger)
-    from_output, gradient = form == "backward_from_output", form != "value"
-
-    @quiet
-    def row(first, second, out, rows, n):
-        shared = cuda.shared.array(0, float64)
-        lane = cuda.threadIdx.x
-        r = cuda.blockIdx.x
-        while r < rows:
-            begin = r * n + lane
-            end = r * n + n
-            largest = real(-math.inf)
-            top = double(0)
-            threshold = double(0)
-            mean = double(0)
-            if not from_output:
-                for i in range(begin, end, LANES):
-                    largest = larger_of(largest, entry(real(load(second, i))))
-                top = maximum(shared, lane, double(largest))
-                threshold = double(-1)
-                rising = True
-                while rising:
-                    total = double(0)
-                    count = double(0)
-                    for i in range(begin, end, LANES):
-                        z = add(double(load(second, i)), -top)
-                        total = add(total, double(0) if z <= threshold else z)
-                        count = add(count, double(0) if z <= threshold else double(1))
-                    total = add(sum_of(shared, lane, total), double(-1))
-                    higher = total / sum_of(shared, lane, count)
-                    rising = higher > threshold
-                    threshold = higher
-            if gradient:
-                total = double(0)
-                count = double(0)
-                for i in range(begin, end, LANES):
-                    z = add(double(load(second, i)), -top)
-                    total = add(total, double(0) if z <= threshold else double(load(first, i)))
-                    count = add(count, double(0) if z <= threshold else double(1))
-                total = sum_of(shared, lane, total)
-                mean = add(total / sum_of(shared, lane, count), add(threshold, -threshold))
-            for i in range(begin, end, LANES):
-                z = add(double(load(second, i)), -top)
-                if gradient:
-                    store(out, i, store_as(gradient_of(double(load(first, i)), z, threshold, mean)))
-                else:
-                    store(out, i, store_as(value_of(z, threshold)))
-            r += cuda.gridDim.x
-
-    return row
+    lower, upper = (builder.zext(half, ir.IntType(32)) for half in (lower, upper))
+    return builder.or_(lower, builder.shl(upper, ir.IntType(32)(16)))

@@ -1,9 +1,10 @@
 """The Numba CUDA backend: the scalar formulas of ``numba_formulas`` on an NVIDIA GPU.
 
-``bind`` gives a kernel for prepared data. It copies NumPy arrays to the device and back, and uses device arrays
-(anything with ``__cuda_array_interface__``) where they are, on their own stream, without waiting for the result. The
-public functions, ``kernels.get("relu", "cuda")``, take host arrays only so far.
-Numba is imported when something is first asked for; what runs on the device stands in ``cuda_primitives``.
+``bind`` gives a kernel for prepared NumPy arrays, which it copies to the device and back. ``OnDevice`` is one for
+arrays in GPU memory (``device_arrays``), which it uses where they are, on the caller's stream, without waiting for the
+result: what ``kernels.get("relu", "cuda")`` and ``kernels.fastest.relu`` do with such arrays.
+Numba is imported when something is first asked for; what runs on the device stands in ``cuda_loops`` and ``cuda_rows``,
+launching in ``cuda_launch``.
 """
 
 from __future__ import annotations
@@ -12,28 +13,26 @@ import contextlib
 import functools
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
+from kernels import device_arrays
 from kernels.activations import Activation, lookup
-from kernels.backends import cython_loops, jacobians, texts
+from kernels.backends import jacobians, texts
 from kernels.backends.numba_formulas import TYPES
-from kernels.constants import LANES, inside
-from kernels.half import format_behind, is_half, through_float32
+from kernels.constants import HALF_TYPES, LANES, inside
+from kernels.device_arrays import View
+from kernels.front import INPUTS, checked_axis, number
+from kernels.half import format_behind, is_half
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
 
-#: Threads a block of the elementwise loop, and blocks for each multiprocessor: all the threads that it can hold.
-THREADS = 256
-BLOCKS_PER_MULTIPROCESSOR = 8
 
-#: The simulator starts a Python thread for each of the device's.
-SIMULATED_THREADS, SIMULATED_BLOCKS = 2, 2
-
-#: Row kernels stride over the rows beyond this.
-MOST_BLOCKS = 1 << 16
+#: Calls of a form that are kept prepared.
+MOST_READY = 1024
 
 
 # ---------------------------------------------------------------- availability
@@ -48,7 +47,8 @@ def _cuda() -> ModuleType:
     return cuda
 
 
-def _simulated() -> bool:
+def is_simulated() -> bool:
+    """Whether Numba's CUDA simulator stands in for a GPU (NUMBA_ENABLE_CUDASIM=1)."""
     from numba import config
 
     return bool(config.ENABLE_CUDASIM)
@@ -60,7 +60,7 @@ def reason() -> str | None:
     if importlib.util.find_spec("numba") is None:
         return f"Numba is not installed: {INSTALL}"
     try:
-        if _simulated():
+        if is_simulated():
             return None
         if importlib.util.find_spec("numba_cuda") is None:
             return f"numba-cuda is not installed: {INSTALL}"
@@ -86,24 +86,63 @@ def variants() -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------- kernels
-def _inside(dtype: type, accuracy: str) -> tuple[str, type]:
-    """The format in which arrays of ``dtype`` are computed, and its type."""
-    compute = "float64" if is_half(dtype) else inside(np.dtype(dtype).name, accuracy)
-    return compute, TYPES[compute]
+class Choice(NamedTuple):
+    """Which kernel: all that its code depends on."""
+
+    name: str
+    form: str
+    #: One of DTYPES.
+    dtype: str
+    accuracy: str = "fast"
+    #: Of VARIANTS of its kind.
+    variant: str = "plain"
+
+    @property
+    def record(self) -> Activation:
+        return lookup(self.name)
+
+    @property
+    def is_half(self) -> bool:
+        return self.dtype in HALF_TYPES
+
+    @property
+    def compute(self) -> str:
+        """The format that it computes in; half types as the CPU does."""
+        if not self.is_half:
+            return inside(self.dtype, self.accuracy)
+        return format_behind(self.form) if self.record.elementwise else "float32"
+
+    @property
+    def real(self) -> type:
+        return TYPES[self.compute]
+
+    @property
+    def scalar(self) -> type:
+        """The type of scalar parameters."""
+        return np.float32 if self.dtype == "float32" else self.real
+
+    @property
+    def layout(self) -> str:
+        """The types of the kernel's arguments, as ``struct`` writes them; P is an address."""
+        if self.record.kind == "row":
+            return "PPPqq"
+        scalar = "f" if self.scalar is np.float32 else "d"
+        return f"PP{'P' if self.variant == 'array' else scalar}{scalar}PPqqqqq"
 
 
-def _stored(dtype: type) -> type:
-    """What lies in memory: of half types, which Numba lacks, the bit patterns."""
-    return np.uint16 if is_half(dtype) else dtype
+def variants_of(record: Activation) -> tuple[str, ...]:
+    """The kernels that a form has: of rows by length, of elementwise functions by what the parameter is."""
+    if record.kind == "row":
+        return ("warp", "long") if record.normaliser == "threshold" else ("warp", "block", "long")
+    return ("plain", "array") if any(p.broadcasts for p in record.parameters) else ("plain",)
 
 
-def _formula(record: Activation, form: str, compute: str) -> Callable:
-    """The scalar formula of an elementwise form, called with x, p and q whatever it takes."""
+def _formula(choice: Choice, name: str) -> Callable:
+    """A scalar formula, called with x, p and q whatever it takes."""
     from kernels.backends import cuda_primitives as device
 
-    # The last: of value_and_derivative, the derivative.
-    name = texts.names(record, form)[-1]
-    function = device.formulas(record.format_of(name, compute))[name]
+    record = lookup(choice.record.gate or choice.name)
+    function = device.formulas(record.format_of(name, choice.compute))[name]
     spread = (
         lambda x, p, q: function(x),
         lambda x, p, q: function(x, p),
@@ -112,93 +151,91 @@ def _formula(record: Activation, form: str, compute: str) -> Callable:
     return device.device(spread)
 
 
-def _apply(record: Activation, form: str, dtype: type, accuracy: str, parameter_array: bool) -> Callable:
-    """The body of the elementwise loop: converts, computes, rounds once."""
+def _elementwise(choice: Choice, memory) -> tuple[Callable, ...]:
+    """A formula for each output: converts, computes, rounds once."""
     from kernels.backends import cuda_primitives as device
 
-    compute, real = _inside(dtype, accuracy)
-    load, save, parameter = real, dtype, real
-    if is_half(dtype):
-        compute = format_behind(form)
-        load, save = device.halves(np.dtype(dtype).name)
-        parameter = load if parameter_array else real
-    function = _formula(record, form, compute)
-    value = _formula(record, "value", compute)
+    load, save, real = memory.widen, memory.narrow, choice.real
+    parameter = load if choice.variant == "array" else real
     multiply = device.primitives(real)["rounded_multiply"]
+    is_product = choice.form.startswith("backward")
 
-    def one(x, second, p, q):
-        return (save(function(load(x), parameter(p), real(q))),)
+    def made_of(function: Callable) -> Callable:
+        def single(x, second, p, q):
+            return save(function(load(x), parameter(p), real(q)))
 
-    def product(g, x, p, q):
-        return (save(multiply(load(g), function(load(x), parameter(p), real(q)))),)
+        def product(g, x, p, q):
+            return save(multiply(load(g), function(load(x), parameter(p), real(q))))
 
-    def both(x, second, p, q):
-        return save(value(load(x), parameter(p), real(q))), save(function(load(x), parameter(p), real(q)))
+        return device.device(product if is_product else single)
 
-    bodies = {"backward": product, "backward_from_output": product, "value_and_derivative": both}
-    return device.device(bodies.get(form, one))
+    return tuple(made_of(_formula(choice, name)) for name in texts.names(choice.record, choice.form))
 
 
-def _gated(record: Activation, form: str, dtype: type, accuracy: str) -> Callable:
-    """What a pair's two numbers give."""
+def _gated(choice: Choice, memory) -> tuple[Callable, ...]:
+    """A formula for each half of the result."""
     from kernels.backends import cuda_primitives as device
 
-    compute, real = _inside(dtype, accuracy)
-    gate = lookup(record.gate)
-    value, slope = (_formula(gate, one, compute) for one in ("value", "derivative"))
+    load, save, real = memory.widen, memory.narrow, choice.real
+    value, slope = (_formula(choice, name) for name in texts.names(choice.record, "backward"))
     multiply = device.primitives(real)["rounded_multiply"]
 
     # The parameter is no constant: NVVM would fold it, and what is left may lose how it rounds.
-    def one(g, a, b, p):
-        return (dtype(multiply(real(a), value(real(b), real(p), real(p)))),)
+    def forward(g, a, b, p):
+        return save(multiply(load(a), value(load(b), real(p), real(p))))
 
-    def both(g, a, b, p):
-        first = multiply(real(g), value(real(b), real(p), real(p)))
-        return dtype(first), dtype(multiply(multiply(real(g), real(a)), slope(real(b), real(p), real(p))))
+    def first(g, a, b, p):
+        return save(multiply(load(g), value(load(b), real(p), real(p))))
 
-    return device.device(both if form == "backward" else one)
+    def second(g, a, b, p):
+        return save(multiply(multiply(load(g), load(a)), slope(load(b), real(p), real(p))))
+
+    return tuple(map(device.device, (first, second) if choice.form == "backward" else (forward,)))
 
 
 @functools.cache
-def _text(name: str, form: str, dtype: type, accuracy: str, parameter_array: bool) -> tuple[Callable, tuple]:
-    """A kernel's function and the Numba types of its arguments."""
-    from numba import types
+def _text(choice: Choice) -> Callable:
+    """A kernel's function."""
+    from kernels.backends import cuda_loops, cuda_rows
+    from kernels.backends.cuda_primitives import Memory
 
-    from kernels.backends import cuda_primitives as device
-
-    record = lookup(name)
-    memory = device.Memory(_stored(dtype))
-    address, count, scalar = types.int64, types.int64, types.float32 if dtype is np.float32 else types.float64
-    if record.gate:
-        loop = device.pair_loop(_gated(record, form, dtype, accuracy), memory, form == "backward")
-        return loop, (address, address, address, scalar, count, count)
-    if not record.elementwise:
-        compute = record.format_of(name, _inside(dtype, accuracy)[0])
+    record, held = choice.record, choice.variant != "long"
+    if record.kind == "row":
+        compute = record.format_of(record.name, choice.compute)
+        memory = Memory(choice.dtype, TYPES[compute])
         if record.normaliser == "threshold":
-            loop = device.projection_loop(name, compute, memory, form)
-        else:
-            loop = device.row_loop(*cython_loops.formulas(record, form), compute, memory, form)
-        return loop, (address, address, address, count, count)
-    apply = _apply(record, form, dtype, accuracy, parameter_array)
-    loop = device.elementwise_loop(apply, memory, form == "value_and_derivative", parameter_array)
-    p = address if parameter_array else scalar
-    return loop, (address, address, p, scalar, address, address, count, count, count)
+            return cuda_rows.projection_loop(record.name, compute, memory, choice.form, held)
+        team = LANES if choice.variant == "warp" else cuda_rows.GEOMETRY.block
+        return cuda_rows.row_loop(record, choice.form, compute, memory, team, held)
+    memory = Memory(choice.dtype, choice.real)
+    if record.gate:
+        return cuda_loops.gated_loop(_gated(choice, memory), memory)
+    return cuda_loops.elementwise_loop(_elementwise(choice, memory), memory, choice.variant == "array")
+
+
+def _signature(layout: str):
+    from numba import types
+
+    letters = {"P": types.int64, "q": types.int64, "f": types.float32, "d": types.float64}
+    return types.void(*(letters[letter] for letter in layout))
 
 
 @functools.cache
-def _compiled(name: str, form: str, dtype: type, accuracy: str, parameter_array: bool):
-    """A kernel that can be launched, compiled for the current device."""
-    loop, arguments = _text(name, form, dtype, accuracy, parameter_array)
-    if _simulated():
-        return _cuda().jit(loop)
+def _launcher(choice: Choice, device: int):
+    """A kernel that can be launched, compiled for a device."""
+    from kernels.backends import cuda_launch
+
+    why = reason()
+    if why is not None:
+        from kernels.backends import BackendUnavailable
+
+        raise BackendUnavailable(f"backend 'cuda' is not available: {why}")
+    if is_simulated():
+        return cuda_launch.simulated(_cuda().jit(_text(choice)), choice.layout)
     # Without link-time optimisation the PTX that the tests read is the code that runs.
-    return _cuda().jit(_signature(arguments), fastmath=False, opt=True, lto=False)(loop)
-
-
-def _signature(arguments: tuple):
-    from numba import types
-
-    return types.void(*arguments)
+    with _cuda().gpus[device]:
+        kernel = _cuda().jit(_signature(choice.layout), fastmath=False, opt=True, lto=False)(_text(choice))
+        return cuda_launch.compiled(kernel, choice.layout)
 
 
 @contextlib.contextmanager
@@ -214,199 +251,319 @@ def _pretended_device(cc: tuple[int, int]) -> Iterator[None]:
         dispatcher.get_current_device = current
 
 
-def compile_ptx(
-    record: Activation,
-    form: str,
-    dtype: type,
-    accuracy: str = "fast",
-    cc: tuple[int, int] = (9, 0),
-    parameter_array: bool = False,
-) -> str:
+def compile_ptx(choice: Choice, cc: tuple[int, int] = (9, 0)) -> str:
     """The PTX of a kernel; needs numba-cuda and NVVM, but neither a driver nor a GPU."""
     cuda = _cuda()
     with _pretended_device(cc):
-        loop, arguments = _text(record.name, form, dtype, accuracy, parameter_array)
-        return cuda.compile_ptx(loop, _signature(arguments), cc=cc, fastmath=False, opt=True)[0]
-
-
-# ---------------------------------------------------------------- arrays
-class _View:
-    """A device array as a kernel needs it: shape, address, stream."""
-
-    def __init__(self, array, dtype: type):
-        interface = _interface(array)
-        self.array = array
-        self.shape = tuple(interface["shape"])
-        self.address = interface["data"][0]
-        self.stream = interface.get("stream")
-        if np.dtype(interface["typestr"]) != dtype:
-            raise TypeError(f"expected a device array of {np.dtype(dtype)}, given {np.dtype(interface['typestr'])}")
-        if not _contiguous(self.shape, interface.get("strides"), np.dtype(dtype).itemsize):
-            raise ValueError(f"expected a C-contiguous device array, given strides {interface['strides']}")
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def argument(self):
-        """What the kernel gets: the simulator has no addresses."""
-        return self.array.reshape(-1) if _simulated() else self.address
-
-
-def _interface(array) -> dict:
-    if _simulated():
-        return array.__array_interface__
-    return array.__cuda_array_interface__
-
-
-def _contiguous(shape: tuple[int, ...], strides: tuple[int, ...] | None, itemsize: int) -> bool:
-    if strides is None or 0 in shape:
-        return True
-    expected = itemsize
-    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if length > 1 and stride != expected:
-            return False
-        expected *= length
-    return True
-
-
-def _on_host(array) -> bool:
-    return isinstance(array, np.ndarray)
-
-
-def _is_array(value) -> bool:
-    """An array with axes; NumPy scalars and 0-d arrays are parameters like any number."""
-    return bool(getattr(value, "shape", ()))
-
-
-def _stream(views: list[_View]):
-    """The stream of the arrays. Where they have several, the first waits for what the others hold at this moment."""
-    cuda = _cuda()
-    pointers = list(dict.fromkeys(view.stream for view in views if view.stream is not None))
-    if not pointers:
-        return cuda.default_stream() if not _simulated() else 0
-    streams = [cuda.external_stream(pointer) for pointer in pointers]
-    for other in streams[1:]:
-        event = cuda.event(timing=False)
-        event.record(other)
-        event.wait(streams[0])
-    return streams[0]
+        return cuda.compile_ptx(_text(choice), _signature(choice.layout), cc=cc, fastmath=False, opt=True)[0]
 
 
 # ---------------------------------------------------------------- launching
-def _groups(views: list[_View], n: int, itemsize: int) -> tuple[int, int]:
-    """Where 16-byte accesses may start, and how many groups follow: none unless all arrays are misaligned alike."""
-    from kernels.backends.cuda_primitives import GROUP, VECTOR_BYTES
+class Prepared(NamedTuple):
+    """A launch but for the addresses: how to launch what, and the numbers beside the addresses."""
 
-    offsets = {view.address % VECTOR_BYTES for view in views}
-    if len(offsets) != 1:
-        return 0, 0
-    start = -offsets.pop() % VECTOR_BYTES // itemsize
-    return (start, (n - start) // GROUP) if n > start else (0, 0)
+    launcher: Callable
+    config: tuple[int, int, int]
+    #: p and q; none for rows.
+    parameters: tuple
+    numbers: tuple
 
-
-@functools.cache
-def _multiprocessors(device_id: int) -> int:
-    return _cuda().gpus[device_id].MULTIPROCESSOR_COUNT
-
-
-def _grid(n: int, groups: int) -> tuple[int, int]:
-    """Blocks and threads of the elementwise loop."""
-    if _simulated():
-        return SIMULATED_BLOCKS, SIMULATED_THREADS
-    most = _multiprocessors(_cuda().get_current_device().id) * BLOCKS_PER_MULTIPROCESSOR
-    work = max(groups, n - 4 * groups)
-    return max(1, min(most, -(-work // THREADS))), THREADS
+    def launch(self, inputs: Sequence[int], outs: Sequence[int], stream: int, arrays: Sequence[View]) -> None:
+        """``inputs`` and ``outs`` are addresses."""
+        targets = (outs[0], outs[-1]) if self.parameters else outs
+        self.launcher(self.config, stream, (inputs[0], inputs[-1], *self.parameters, *targets, *self.numbers), arrays)
 
 
-def _expect(view: _View, shape: tuple[int, ...]) -> None:
-    if view.shape != shape:
-        raise ValueError(f"expected device arrays of shape {shape}, given {view.shape}")
+class _Form:
+    """A form of an activation, launched on views of arrays in GPU memory that fit each other."""
+
+    def __init__(self, record: Activation, form: str, accuracy: str):
+        self.record, self.form, self.accuracy = record, form, accuracy
+        self.prepare = {"elementwise": self._elements, "gated": self._pairs, "row": self._rows}[record.kind]
+
+    def run(self, inputs: Sequence[View], parameters: Sequence, outs: Sequence[View], stream: int, axis: int):
+        """Compute; of the parameters one may be a view. None, or what was prepared for it."""
+        if not inputs[-1].size:
+            return None
+        prepared = self.prepare(inputs, parameters, outs, axis)
+        arrays = [*inputs, *outs, *(p for p in parameters if isinstance(p, View))]
+        prepared.launch([one.address for one in inputs], [one.address for one in outs], stream, arrays)
+        return prepared
+
+    def _launcher(self, x: View, variant: str = "plain"):
+        accuracy = self.accuracy if x.dtype == "float32" else "fast"
+        return _launcher(Choice(self.record.name, self.form, x.dtype, accuracy, variant), x.device)
+
+    def _elements(self, inputs, parameters, outs, axis: int) -> Prepared:
+        from kernels.backends import cuda_launch
+
+        x = inputs[-1]
+        values = [p.address if isinstance(p, View) else p for p in parameters]
+        weight = next((p for p in parameters if isinstance(p, View)), None)
+        start, groups = cuda_launch.groups([*inputs, *outs], x.size)
+        return Prepared(
+            self._launcher(x, "plain" if weight is None else "array"),
+            cuda_launch.grid(x.device, groups, x.size, x.dtype),
+            (*values, 0.0, 0.0)[:2],
+            (start, groups, x.size, *((0, 0) if weight is None else _spread(weight, x))),
+        )
+
+    def _pairs(self, inputs, parameters, outs, axis: int) -> Prepared:
+        from kernels.backends import cuda_launch
+
+        x = inputs[-1]
+        half, n = math.prod(x.shape[axis:]) // 2, x.size // 2
+        p = (*self.record.gate_parameters, 0.0)[0]
+        groups = cuda_launch.groups_of_pairs([*inputs, *outs], n, half)
+        grid = cuda_launch.grid(x.device, groups, n, x.dtype)
+        return Prepared(self._launcher(x), grid, (p, p), (0, groups, n, half, 0))
+
+    def _rows(self, inputs, parameters, outs, axis: int) -> Prepared:
+        from kernels.backends import cuda_rows
+
+        x = inputs[-1]
+        n = x.shape[-1]
+        rows = x.size // n
+        compute = Choice(self.record.name, self.form, x.dtype, self.accuracy).compute
+        size = TYPES[self.record.format_of(self.record.name, compute)]().itemsize
+        dealt = cuda_rows.deal(self.record, self.form, rows, n, size)
+        config = dealt.blocks, dealt.threads, dealt.shared
+        return Prepared(self._launcher(x, dealt.variant), config, (), (rows, n))
 
 
-class _Kernel:
-    """A kernel for one activation, form, dtype and accuracy; compiled at its first launch."""
+def _spread(weight: View, x: View) -> tuple[int, int]:
+    """(elements in a row that each of its numbers is for, how many numbers there are)."""
+    if weight.size == 1:
+        return x.size, 1
+    if weight.shape == x.shape:
+        return 1, x.size
+    return math.prod(x.shape[2:]), weight.size
+
+
+# ---------------------------------------------------------------- arrays in GPU memory
+class _Ready(NamedTuple):
+    """What was prepared for arrays of a kind: of those that it was prepared for, other views differ in addresses."""
+
+    kind: device_arrays.Kind
+    prepared: Prepared
+    x: View
+    shape: tuple[int, ...]
+    #: Bytes of the inputs, and of the output.
+    sizes: tuple[int, ...]
+    size: int
+
+
+class OnDevice(_Form):
+    """A form for arrays in GPU memory: checks them, makes the output, launches on the caller's stream."""
+
+    def __init__(self, record: Activation, form: str, accuracy: str):
+        super().__init__(record, form, accuracy)
+        self.names = INPUTS.get(form, ("x",))
+        self.pair = form == "value_and_derivative"
+        #: Calls that were prepared, by their keys.
+        self.ready: dict[tuple, _Ready] = {}
+
+    def __call__(self, inputs: Sequence, parameters: Sequence, out=None, axis: int = -1):
+        key = self._key(inputs, parameters, out, axis)
+        ready = self.ready.get(key)
+        if ready is not None:
+            return self._again(ready, inputs, out)
+        views = [device_arrays.view(*each) for each in zip(inputs, self.names, strict=True)]
+        x = views[-1]
+        axis = self._axis(axis, x)
+        self._check_inputs(views, axis)
+        values = [self._parameter(*each, x) for each in zip(self.record.parameters, parameters, strict=True)]
+        shape = self.record.result_shape(self.form, x.shape, axis)
+        stream = _stream(views)
+        if out is None:
+            outs = tuple(x.kind.new(x.array, x, shape) for _ in range(1 + self.pair))
+            targets = [x.kind.view(new) for new in outs]
+        else:
+            outs = self._given(out)
+            targets = [device_arrays.view(one, "out") for one in outs]
+            self._check_outputs(targets, shape, views)
+        prepared = self.run(views, values, targets, stream, axis)
+        # The simulator has to know how much memory is behind each address.
+        if prepared is not None and key is not None and not is_simulated():
+            if len(self.ready) >= MOST_READY:
+                self.ready.clear()
+            self.ready[key] = _Ready(x.kind, prepared, x, shape, tuple(one.nbytes for one in views), targets[0].nbytes)
+        return outs if self.pair else outs[0]
+
+    def _key(self, inputs: Sequence, parameters: Sequence, out, axis: int) -> tuple | None:
+        """All that a call depends on but the addresses; None where that is not told at a glance."""
+        kind = device_arrays.kind_of(inputs[-1])
+        if kind is None or (out is not None and (self.pair or type(out) is not type(inputs[-1]))):
+            return None
+        keys = kind.key(inputs[-1]), out if out is None else kind.key(out), axis
+        if len(inputs) == 2:
+            keys += (type(inputs[0]) is type(inputs[1]) and kind.key(inputs[0]),)
+        for value in parameters:
+            # As text, for -0.0 and 0.0 are equal.
+            keys += (type(value) in (float, int) and repr(value),)
+        return None if keys[0] is None or False in keys else keys
+
+    def _again(self, ready: _Ready, inputs: Sequence, out):
+        """The same with other arrays of the same kind, shape, dtype, strides, alignment and GPU."""
+        kind, x = ready.kind, ready.x
+        sources = [kind.address(one) for one in inputs]
+        if out is None:
+            outs = kind.new(inputs[-1], x, ready.shape)
+            outs = (outs, kind.new(inputs[-1], x, ready.shape)) if self.pair else (outs,)
+        else:
+            outs = (out,)
+            self._check_place(kind.address(out), sources, ready)
+        targets = [kind.address(one) for one in outs]
+        ready.prepared.launch(sources, targets, kind.stream(x.device), (x,))
+        return outs if self.pair else outs[0]
+
+    def _axis(self, axis: int, x: View) -> int:
+        if self.record.elementwise:
+            return -1
+        axis = checked_axis(axis, len(x.shape))
+        if self.record.gate and x.shape[axis] % 2:
+            raise ValueError(f"x must have two halves along axis {axis}, given length {x.shape[axis]}")
+        if not self.record.gate and axis != len(x.shape) - 1:
+            raise ValueError(
+                f"in GPU memory rows lie along the last axis, given axis {axis} of {len(x.shape)}: move it there "
+                "(movedim, moveaxis) and make the array contiguous"
+            )
+        return axis
+
+    def _check_inputs(self, views: Sequence[View], axis: int) -> None:
+        x = views[-1]
+        if x.strides is not None and not (self.record.elementwise and device_arrays.is_dense(x.shape, x.strides)):
+            raise ValueError(
+                f"x is not contiguous (shape {x.shape}, strides of {x.strides} elements): copy it (contiguous(), "
+                "ascontiguousarray), for nothing is copied unasked"
+            )
+        if len(views) == 2:
+            _check(views[0], self.names[0], self.record.result_shape("value", x.shape, axis), x)
+
+    def _parameter(self, parameter, value, x: View):
+        if device_arrays.kind_of(value) is None:
+            # What is as it should be already is not worth the microseconds of the rules.
+            if type(value) is float and x.dtype == "float64" and not parameter.nonnegative_from_output:
+                return value
+            return number(self.record, self.form, parameter, value, x.dtype)
+        if not parameter.broadcasts:
+            raise TypeError(f"{parameter.name} must be a number: to read it from the GPU would mean to wait for it")
+        weight = device_arrays.view(value, parameter.name)
+        if (weight.dtype, weight.device, weight.strides, x.strides) != (x.dtype, x.device, None, None):
+            raise ValueError(f"{parameter.name} must be of x's dtype and on its GPU, and both contiguous")
+        fits = weight.size == 1 or weight.shape == x.shape
+        if not fits and not (len(weight.shape) == 1 and len(x.shape) > 1 and weight.size == x.shape[1]):
+            raise ValueError(
+                f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a "
+                "scalar, one value a channel (axis 1), or x's shape"
+            )
+        return weight
+
+    def _check_place(self, target: int, sources: Sequence[int], ready: _Ready) -> None:
+        for source, size in zip(sources, ready.sizes, strict=True):
+            # As ``overlap``.
+            apart = source >= target + ready.size or target >= source + size
+            if not apart and (source != target or size != ready.size):
+                raise ValueError(_OVERLAP)
+
+    def _given(self, out) -> tuple:
+        outs = tuple(out) if self.pair and isinstance(out, (tuple, list)) else (out,)
+        if len(outs) != 1 + self.pair:
+            raise TypeError(f"out must be a pair of arrays, given {type(out).__name__}")
+        return outs
+
+    def _check_outputs(self, targets: Sequence[View], shape: tuple[int, ...], views: Sequence[View]) -> None:
+        for target in targets:
+            _check(target, "out", shape, views[-1])
+            if not target.writeable:
+                raise ValueError("out is read-only: give a writeable array")
+            # Threads are at different elements at a time, so that only the very same elements may be shared.
+            if any(device_arrays.overlap(target, one) for one in views):
+                raise ValueError(_OVERLAP)
+        if self.pair and device_arrays.share_memory(*targets):
+            raise ValueError("the two outputs share memory: give two separate arrays")
+
+
+_OVERLAP = "out shares memory with an input without being that input: give an array of its own"
+
+
+def _check(one: View, name: str, shape: tuple[int, ...], x: View) -> None:
+    if one.shape != shape:
+        raise ValueError(f"{name} has the wrong shape: expected {shape}, given {one.shape}")
+    if one.dtype != x.dtype:
+        raise TypeError(f"{name} has the wrong dtype: expected {x.dtype}, as x has, given {one.dtype}")
+    if one.device != x.device:
+        raise ValueError(f"{name} is on GPU {one.device}, and x on GPU {x.device}: copy one to the other")
+    if one.strides != x.strides:
+        raise ValueError(f"{name} and x lie differently: strides of {one.strides} and {x.strides} elements (None: C)")
+
+
+def _stream(views: Sequence[View]) -> int:
+    """The caller's stream on x's GPU, which then waits for what other arrays' streams hold at this moment."""
+    x = views[-1]
+    stream = x.kind.stream(x.device)
+    others = dict.fromkeys(view.stream for view in views if view.stream is not None)
+    if stream is None:
+        stream = next(iter(others), 0)
+    for other in others:
+        if other != stream:
+            _wait(stream, other)
+    return stream
+
+
+def _wait(stream: int, other: int) -> None:
+    """Of what is on its way, and without waiting on the host."""
+    cuda = device_arrays.driver()
+    _, event = cuda.cuEventCreate(cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+    cuda.cuEventRecord(event, other)
+    cuda.cuStreamWaitEvent(stream, event, 0)
+    cuda.cuEventDestroy(event)
+
+
+# ---------------------------------------------------------------- arrays of the host
+class _FromHost(_Form):
+    """A form for prepared NumPy arrays, which are copied to the current GPU, and the results back."""
 
     def __init__(self, record: Activation, form: str, dtype: type, accuracy: str):
-        self.record, self.form, self.accuracy = record, form, accuracy
-        self.dtype, self.stored = dtype, _stored(dtype)
-        self.real = np.float64 if is_half(dtype) else dtype
+        super().__init__(record, form, accuracy)
+        self.dtype = np.dtype(dtype)
+        self.stored = np.dtype(np.uint16) if is_half(dtype) else self.dtype
         self.inputs = 2 if form in ("backward", "backward_from_output") else 1
-        self.outputs = 2 if form == "value_and_derivative" else 1
 
     def __call__(self, *arguments, out=None):
         inputs, parameters = arguments[: self.inputs], arguments[self.inputs :]
-        if len(arguments) != self.inputs + len(self.record.parameters):
-            names = ", ".join(p.name for p in self.record.parameters) or "none"
-            raise TypeError(f"{self.record.name} {self.form} takes {self.inputs} arrays and the parameters: {names}")
-        outs = (out,) if self.outputs == 1 else tuple(out or (None, None))
-        call = self._from_host if _on_host(inputs[0]) else self._on_device
-        results = call(inputs, parameters, outs)
-        return results[0] if self.outputs == 1 else results
-
-    def _from_host(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
-        cuda = _cuda()
         shape = self.record.result_shape(self.form, inputs[-1].shape)
-        outs = tuple(np.empty(shape, self.dtype) if out is None else out for out in outs)
-        inputs = tuple(cuda.to_device(array.view(self.stored)) for array in inputs)
-        parameters = tuple(
-            cuda.to_device(p.view(self.stored)) if _is_array(p) and _on_host(p) else p for p in parameters
-        )
-        results = self._on_device(inputs, parameters, (None,) * len(outs))
+        pair = self.form == "value_and_derivative"
+        outs = (out or (None, None)) if pair else (out,)
+        outs = [np.empty(shape, self.dtype) if one is None else one for one in outs]
+        try:
+            self._compute(inputs, parameters, outs)
+        except Exception as error:
+            if "OUT_OF_MEMORY" not in str(error):
+                raise
+            needed = sum(array.nbytes for array in (*inputs, *outs))
+            raise MemoryError(f"the GPU has not enough memory for {needed:,} bytes of inputs and outputs") from error
+        return tuple(outs) if pair else outs[0]
+
+    def _compute(self, inputs: Sequence[np.ndarray], parameters: Sequence, outs: Sequence[np.ndarray]) -> None:
+        views = [self._copied(array) for array in inputs]
+        values = [self._copied(p) if getattr(p, "shape", ()) else p for p in parameters]
+        results = [self._view(_cuda().device_array(out.shape, self.stored)) for out in outs]
+        self.run(views, values, results, 0, -1)
         for result, out in zip(results, outs, strict=True):
             if out.size:
-                result.copy_to_host(out.view(self.stored))
-        return outs
+                result.array.copy_to_host(out.view(self.stored))
 
-    def _on_device(self, inputs: tuple, parameters: tuple, outs: tuple) -> tuple:
-        views = [_View(array, self.stored) for array in inputs]
-        arrays = {k: _View(p, self.stored) for k, p in enumerate(parameters) if _is_array(p)}
-        given = [_View(out, self.stored) for out in outs if out is not None]
-        shape = self.record.result_shape(self.form, views[-1].shape)
-        for view in (*arrays.values(), *given):
-            _expect(view, shape)
-        for view in views[:-1]:
-            _expect(view, self.record.result_shape("value", views[-1].shape))
-        stream = _stream([*views, *arrays.values(), *given])
-        new = functools.partial(_cuda().device_array, shape, self.stored, stream=stream)
-        outs = tuple(new() if out is None else out for out in outs)
-        if math.prod(shape):
-            launch = self._launch_elements if self.record.elementwise else self._launch_rows
-            launch(views, parameters, arrays, [_View(out, self.stored) for out in outs], stream)
-        return outs
+    def _copied(self, array: np.ndarray) -> View:
+        return self._view(_cuda().to_device(array.view(self.stored)))
 
-    def _launch_elements(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
-        if set(arrays) - {0}:
-            raise TypeError(f"{self.record.name}: only the first parameter may be an array")
-        n = inputs[0].size
-        start, groups = _groups([*inputs, *arrays.values(), *outs], n, self.stored().itemsize)
-        values = [arrays[k].argument if k in arrays else self.real(v) for k, v in enumerate(parameters)]
-        p, q = [*values, self.real(0), self.real(0)][:2]
-        kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, bool(arrays))
-        addresses = inputs[0].argument, inputs[-1].argument
-        targets = outs[0].argument, outs[-1].argument
-        blocks, threads = _grid(n, groups)
-        kernel[blocks, threads, stream](*addresses, p, q, *targets, start, groups, n)
-
-    def _launch_rows(self, inputs: list, parameters: tuple, arrays: dict, outs: list, stream) -> None:
-        from kernels.backends.cuda_primitives import ROW_SHARED_BYTES
-
-        rows, n = inputs[-1].shape
-        kernel = _compiled(self.record.name, self.form, self.dtype, self.accuracy, False)
-        addresses = inputs[0].argument, inputs[-1].argument, outs[0].argument
-        if self.record.gate:
-            p = self.dtype((*self.record.gate_parameters, 0)[0])
-            kernel[(*_grid(rows * (n // 2), 0), stream)](*addresses, p, rows, n // 2)
-            return
-        blocks = min(rows, SIMULATED_BLOCKS if _simulated() else MOST_BLOCKS)
-        kernel[blocks, LANES, stream, ROW_SHARED_BYTES](*addresses, rows, n)
+    def _view(self, array) -> View:
+        return device_arrays.view_of_numba(array, self.dtype.name)
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: None = None) -> Callable:
     """A form's kernel on prepared data: ``kernel(x, *params, out=None)``, the gradient first if it has one."""
     if form == "jacobian":
-        return jacobians.bind(record, lambda one, _: bind(one, "value", _inside(dtype, accuracy)[1], "fast"), accuracy)
-    if is_half(dtype) and not record.elementwise:
-        return through_float32(_Kernel(record, form, np.float32, "fast"))
-    return _Kernel(record, form, dtype, accuracy)
+        real = np.float64 if accuracy == "accurate" else dtype
+        return jacobians.bind(record, lambda one, _: bind(one, "value", real, "fast"), accuracy)
+    return _FromHost(record, form, dtype, accuracy)

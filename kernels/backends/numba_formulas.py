@@ -863,7 +863,7 @@ def mish(x):
     numerator = -y * UP if rises else fma(scaled, j, scaled)
     divisor = fma(p, j, one_more)
     ratio = quotient(numerator, divisor, fma(p, j, one_more - divisor))
-    return copy_sign(fma(ratio, DOWN, x if rises else real(0)), x)
+    return copy_sign(scaled_plus(ratio, DOWN, x if rises else real(0)), x)
 
 
 def mish_derivative(x):

@@ -73,6 +73,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="of the race: float32, float64, float16, bfloat16; default: the first two",
     )
+    found.add_argument(
+        "--device",
+        choices=["cuda"],
+        help="measure the kernels on the GPU, by events, against its own copy and PyTorch; prints the rows",
+    )
     found.set_defaults(scope="default")
     return found
 
@@ -83,6 +88,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
+    if given.device:
+        return measure_device(given)
     try:
         if given.compare:
             return compare_two(*given.compare, given.output / "results")
@@ -136,6 +143,20 @@ def measure(given: argparse.Namespace) -> int:
         return INTERRUPTED
     if given.peers:
         show_race(console, going.results.path)
+    return DONE
+
+
+def measure_device(given: argparse.Namespace) -> int:
+    from kernels.backends import BackendUnavailable, available
+    from kernels.report import device
+
+    try:
+        available("cuda")
+        path = device.measure(given.scope, given.activations, given.output / "results", device.Gpu())
+    except (KeyError, BackendUnavailable) as error:
+        return _fail(error.args[0])
+    print("\n".join(device.lines(rows.read(path)[0])))
+    print(f"{path}: the rows.")
     return DONE
 
 

@@ -104,7 +104,7 @@ class Plan:
 
 def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = ()) -> Plan:
     """The plan of a scope; activations and backends by name, none for those of the scope."""
-    records = _records(scope, activations)
+    records = chosen_records(scope, activations)
     chosen, left_out = _contestants(backends)
     groups = [*_sweep(scope, records)]
     if scope.everything:
@@ -126,12 +126,12 @@ def make_race(
     if unknown:
         raise KeyError(f"unknown dtype {unknown[0]!r}; known are: {', '.join(DTYPES)}")
     chosen, left_out = _rivals(peers)
-    groups = [*_race(scope, _records(scope, activations), dtypes)]
+    groups = [*_race(scope, chosen_records(scope, activations), dtypes)]
     cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
     return Plan(scope, tuple(cases), left_out, race=True)
 
 
-def _records(scope: Scope, activations: Sequence[str]) -> list[Activation]:
+def chosen_records(scope: Scope, activations: Sequence[str]) -> list[Activation]:
     """Those named, or those of the scope, in the table's order."""
     names = {lookup(name).name for name in activations}
     if names:

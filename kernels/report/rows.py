@@ -1,9 +1,9 @@
 """The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"roof" that of a cache, "measurement" one case; "learning", "layers" and "step" are experiments with a network,
-"self_test" is one pair of a self-test, and "end" closes the run. A file is only ever appended to, so an interrupted run
-loses nothing.
+"roof" that of a cache, "measurement" one case; of a GPU also "launch", the host's time of a call, and "transfer", bytes
+to the device and back; "learning", "layers" and "step" are experiments with a network, "self_test" is one pair of a
+self-test, and "end" closes the run. A file is only ever appended to, so an interrupted run loses nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Row = dict[str, Any]
 FORMAT = 1
 #: How the names of races with other libraries begin, and so the names of their files.
 PEERS_PLAN = "peers-"
-#: And that of self-tests.
-SELF_TEST_PLAN = "self-test"
+#: And those of self-tests, and of runs on a GPU.
+SELF_TEST_PLAN, DEVICE_PLAN = "self-test", "cuda-"
 
 #: What a measurement is of: the fields of ``measure.Case``.
 CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads", "keep")
@@ -54,6 +54,8 @@ KEYS = {
     "step": ("activation", "backend", "batch", "sizes", "seconds_q1", "seconds_median", "seconds_q3"),
     "measurement": (*CASE, *MEASURED, *ABOUT, "status", "reason"),
     "self_test": ("case", "slowdown", "ratio", "low", "high", "verdict", "right"),
+    "launch": ("activation", "backend", "n", "seconds"),
+    "transfer": ("bytes", "to_device", "to_host"),
     "end": ("seconds",),
 }
 
@@ -129,9 +131,9 @@ def read(path: Path) -> tuple[list[Row], list[str]]:
 def files(folder: Path, plan: str | None = None) -> list[Path]:
     """Files of results, of one plan where it is given, the latest first: names end with the time of their start.
 
-    A race with other libraries or a self-test is not among those of all plans: its plan is asked for.
+    A race with other libraries, a self-test or a run on a GPU is not among those of all plans: its plan is asked for.
     """
-    apart = (PEERS_PLAN, SELF_TEST_PLAN)
+    apart = (PEERS_PLAN, SELF_TEST_PLAN, DEVICE_PLAN)
     found = [path for path in folder.glob(f"{plan or '*'}-*.jsonl") if plan or not path.name.startswith(apart)]
     return sorted(found, key=lambda path: path.stem.rpartition("-")[2], reverse=True)
 

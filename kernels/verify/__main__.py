@@ -106,9 +106,9 @@ def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parse
         for backend in [*(chosen.backend or ["fastest", "numpy"]), *others]
         for accuracy in chosen.accuracy or ACCURACIES
     ]
-    compared = [name for name in bits.compared() if name in chosen.backend or not chosen.backend]
     parts = chosen.part or PARTS
-    scope = exhaustive.Scope(tuple(contestants), tuple(compared), chosen.names, chosen.form, parts, chosen.count)
+    compared = tuple(bits.compared(chosen.backend))
+    scope = exhaustive.Scope(tuple(contestants), compared, chosen.names, chosen.form, parts, chosen.count)
     todo = exhaustive.sweeps(scope)
     if not todo:
         parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kernels.activations import Activation
-from kernels.backends import BACKENDS
+from kernels.backends import BACKENDS, numba_cuda
 from kernels.verify.checks import contestants
 from kernels.verify.findings import bits_differ
 from kernels.verify.inputs import reference_backend
@@ -18,10 +18,14 @@ from kernels.verify.sweeps import BLOCK, NOTHING, Entry, Sweep, Worst
 ONE_ROUNDING = 0.5
 
 
-def compared() -> list[str]:
-    """The backends and levels that are held to the reference backend; CUDA is held to it elsewhere, in a simulator."""
-    names = [name for name in contestants() if BACKENDS[name.partition(":")[0]].compiled]
-    return [name for name in names if name not in (reference_backend(), "cuda")]
+def compared(wanted: Sequence[str] = ()) -> list[str]:
+    """The backends and levels that are held to the reference backend, or those of ``wanted``.
+
+    CUDA is one of them on a GPU; in the simulator, which would take years over all inputs, where it is wanted.
+    """
+    names = [name for name in contestants(wanted) if BACKENDS[name.partition(":")[0]].compiled]
+    years = "cuda" in names and "cuda" not in wanted and numba_cuda.is_simulated()
+    return [name for name in names if name != reference_backend() and not (years and name == "cuda")]
 
 
 def has_exponential(record: Activation, key: str) -> bool:

@@ -1,0 +1,255 @@
+"""Arrays in GPU memory, of whichever library: where they lie, on which stream, and new ones of the same kind.
+
+Nothing is imported for them: an array that is given brings its library along.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kernels.constants import DTYPES
+
+#: What the CUDA array interface calls them; it has no name for bfloat16.
+_NAMES = {"<f2": "float16", "<f4": "float32", "<f8": "float64"}
+
+
+#: New arrays' addresses are multiples of it.
+ALIGNED = 16
+
+
+@dataclass(slots=True, frozen=True)
+class View:
+    """An array as a kernel needs it."""
+
+    array: Any
+    kind: Kind
+    #: One of DTYPES.
+    dtype: str
+    shape: tuple[int, ...]
+    address: int
+    #: Its GPU's number.
+    device: int
+    #: In elements; None where it is C-contiguous.
+    strides: tuple[int, ...] | None = None
+    #: The stream that its contents are written on, where the array says so.
+    stream: int | None = None
+    writeable: bool = True
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * itemsize(self.dtype)
+
+
+def itemsize(dtype: str) -> int:
+    return {"float64": 8, "float32": 4}.get(dtype, 2)
+
+
+class Kind:
+    """What has ``__cuda_array_interface__``; new arrays are Numba's."""
+
+    def is_on_device(self, array: Any) -> bool:
+        return True
+
+    def key(self, array: Any) -> tuple | None:
+        """All of its view but the address, hashable, with how that is aligned; None where it can't be had quickly."""
+        return None
+
+    def view(self, array: Any) -> View:
+        typestr = _interface(array)["typestr"]
+        return self.view_as(array, accepted(_NAMES.get(typestr) or np.dtype(typestr).name))
+
+    def view_as(self, array: Any, dtype: str) -> View:
+        interface = _interface(array)
+        shape, (address, read_only) = tuple(interface["shape"]), interface["data"]
+        stream, strides = interface.get("stream"), interface.get("strides")
+        if strides is not None:
+            strides = tuple(step // itemsize(dtype) for step in strides)
+            strides = None if is_contiguous(shape, strides) else strides
+        return View(array, self, dtype, shape, address, device_of(address), strides, stream, not read_only)
+
+    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
+        """One like ``array``, whose view is ``like``: on the same GPU, where it has the same shape with its strides."""
+        from numba import cuda
+
+        if like.strides is not None:
+            raise ValueError(f"expected a C-contiguous device array, given strides of {like.strides} elements")
+        return cuda.device_array(shape, np.dtype(like.dtype))
+
+    def stream(self, device: int) -> int | None:
+        """The caller's current stream, where the library has one."""
+        return None
+
+
+class Torch(Kind):
+    """PyTorch's tensors."""
+
+    def is_on_device(self, array: Any) -> bool:
+        return array.is_cuda
+
+    def view(self, array: Any) -> View:
+        if array.requires_grad:
+            raise TypeError("a tensor requires grad, and autograd can't follow these functions: give tensor.detach()")
+        name = accepted(_torch_names().get(array.dtype, str(array.dtype)))
+        strides = None if array.is_contiguous() else array.stride()
+        shape = tuple(array.shape)
+        return View(array, self, name, shape, array.data_ptr(), array.get_device(), strides)
+
+    def key(self, array: Any) -> tuple:
+        strides = None if array.is_contiguous() else array.stride()
+        offset = array.data_ptr() % ALIGNED
+        return array.dtype, array.shape, strides, array.get_device(), offset, array.requires_grad
+
+    def address(self, array: Any) -> int:
+        return array.data_ptr()
+
+    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
+        return sys.modules["torch"].empty_like(array) if shape == like.shape else array.new_empty(shape)
+
+    def stream(self, device: int) -> int:
+        return sys.modules["torch"].cuda.current_stream(device).cuda_stream
+
+
+@functools.cache
+def _torch_names() -> dict:
+    torch = sys.modules["torch"]
+    return {getattr(torch, name): name for name in DTYPES}
+
+
+class CuPy(Kind):
+    """CuPy's arrays."""
+
+    def view(self, array: Any) -> View:
+        name, flags = accepted(array.dtype.name), array.flags
+        strides = None if flags.c_contiguous else tuple(step // array.itemsize for step in array.strides)
+        return View(array, self, name, array.shape, array.data.ptr, array.device.id, strides)
+
+    def key(self, array: Any) -> tuple:
+        strides = None if array.flags.c_contiguous else array.strides
+        return array.dtype.char, array.shape, strides, array.device.id, array.data.ptr % ALIGNED
+
+    def address(self, array: Any) -> int:
+        return array.data.ptr
+
+    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(like.device):
+            return cupy.empty_like(array, shape=None if shape == like.shape else shape)
+
+    def stream(self, device: int) -> int:
+        return sys.modules["cupy"].cuda.get_current_stream(device).ptr
+
+
+_GENERAL = Kind()
+_KINDS = {"torch": Torch(), "cupy": CuPy()}
+
+
+# ---------------------------------------------------------------- telling them apart
+@functools.lru_cache(maxsize=256)
+def _kind_of_type(cls: type) -> Kind | None:
+    for base in cls.__mro__:
+        kind = _KINDS.get(base.__module__.partition(".")[0])
+        if kind is not None:
+            return kind
+    simulated = cls.__name__ == "FakeCUDAArray"
+    return _GENERAL if simulated or hasattr(cls, "__cuda_array_interface__") else None
+
+
+def kind_of(value: Any) -> Kind | None:
+    """The kind of an array in GPU memory; None for everything else."""
+    kind = _kind_of_type(type(value))
+    return kind if kind is not None and kind.is_on_device(value) else None
+
+
+def any_on_device(values: Iterable[Any]) -> bool:
+    """Whether one of the values is an array in GPU memory."""
+    return any(kind_of(value) is not None for value in values)
+
+
+def view(value: Any, name: str) -> View:
+    """An array in GPU memory; TypeError says that ``name`` is none, or has a dtype that is not accepted."""
+    kind = kind_of(value)
+    if kind is None:
+        raise TypeError(
+            f"{name} must be in GPU memory as the other arrays are, given {type(value).__name__} on the host: copy one "
+            "to the other, for nothing is copied unasked"
+        )
+    try:
+        return kind.view(value)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
+def view_of_numba(array: Any, dtype: str) -> View:
+    """Numba's array of a dtype's numbers, or of their bit patterns."""
+    return _GENERAL.view_as(array, dtype)
+
+
+def accepted(dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise TypeError(f"the dtype is {dtype}; accepted in GPU memory are {', '.join(DTYPES)}")
+    return dtype
+
+
+def _interface(array: Any) -> dict:
+    # The simulator's arrays are NumPy's, in a wrapper.
+    return getattr(array, "__cuda_array_interface__", None) or array.__array_interface__
+
+
+@functools.cache
+def driver():
+    """The CUDA driver, as NVIDIA's bindings have it."""
+    from cuda.bindings import driver
+
+    return driver
+
+
+def device_of(address: int) -> int:
+    """The GPU whose memory an address is in; the current one for the address of nothing."""
+    from numba import config
+
+    if config.ENABLE_CUDASIM:
+        return 0
+    cuda = driver()
+    attribute = cuda.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    error, device = cuda.cuPointerGetAttribute(attribute, address) if address else cuda.cuCtxGetDevice()
+    if error:
+        raise ValueError(f"address {address:#x} is not in the memory of a GPU ({error.name})")
+    return int(device)
+
+
+# ---------------------------------------------------------------- how they lie
+def is_contiguous(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements follow each other in C order; strides in elements."""
+    expected = 1
+    for length, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if length > 1 and stride != expected:
+            return False
+        expected *= length
+    return True
+
+
+def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements fill their memory without gaps, in whichever order of the axes."""
+    axes = sorted(zip(strides, shape, strict=True))
+    return is_contiguous(tuple(n for _, n in reversed(axes)), tuple(s for s, _ in reversed(axes)))
+
+
+def share_memory(a: View, b: View) -> bool:
+    """Whether two dense arrays have memory in common."""
+    return a.address < b.address + b.nbytes and b.address < a.address + a.nbytes
+
+
+def overlap(a: View, b: View) -> bool:
+    """Whether they share memory without being the same elements."""
+    return share_memory(a, b) and (a.address, a.nbytes) != (b.address, b.nbytes)

@@ -1,0 +1,272 @@
+"""``python -m kernels.report --device cuda``: the kernels on a GPU, in rows like all others, in a file of their own.
+
+A sample is one launch between two CUDA events, after the second-level cache was overwritten: at least SAMPLES of them.
+The ceiling is the device's own copy of as many bytes, measured in the same way in the same run. What a call costs the
+host, and what it takes to bring arrays to the device and back, are rows of their own. PyTorch, and torch.compile, are
+measured on the same data where they are installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from kernels import device_arrays, machine
+from kernels.activations import Activation
+from kernels.backends import BACKENDS, get, numba_cuda
+from kernels.measure import FORMS, Case, make_inputs, row_shape
+from kernels.report import rows
+from kernels.report.plan import SCOPES, Scope, chosen_records
+from kernels.report.rows import DEVICE_PLAN, Results, Row
+
+SAMPLES, WARM_UP = 50, 3
+#: Bytes that are written between samples: several times the second-level cache, and long enough for the host to queue
+#: the launch meanwhile.
+FLUSHED = 1 << 28
+#: Results of this many elements are compared with the bits of ``kernels.fastest``.
+COMPARED = 10**6
+#: Calls in a row of which the host's time is taken, and the elements of each.
+HOST_CALLS, HOST_SIZE = 1000, 1000
+
+
+class Gpu:
+    """What is asked of the GPU: memory, and how long something takes there."""
+
+    def __init__(self):
+        from numba import cuda
+
+        self.cuda = cuda
+        self.flushed = cuda.device_array(FLUSHED, np.uint8)
+
+    def facts(self) -> dict:
+        device = self.cuda.get_current_device()
+        name = device.name.decode() if isinstance(device.name, bytes) else device.name
+        return {"gpu": name, "compute_capability": list(device.compute_capability), "l2": device.L2_CACHE_SIZE}
+
+    def to_device(self, array: np.ndarray):
+        return self.cuda.to_device(array)
+
+    def to_host(self, array) -> np.ndarray:
+        return array.copy_to_host()
+
+    def synchronize(self) -> None:
+        self.cuda.synchronize()
+
+    def overwrite_cache(self) -> None:
+        device_arrays.driver().cuMemsetD8Async(_address(self.flushed), 0, FLUSHED, 0)
+
+    def copy(self, target, source) -> None:
+        device_arrays.driver().cuMemcpyDtoDAsync(_address(target), _address(source), source.nbytes, 0)
+
+    def seconds(self, call: Callable[[], object], samples: int = SAMPLES) -> np.ndarray:
+        """Seconds of each call on the device, from events on the default stream."""
+        pairs = [(self.cuda.event(), self.cuda.event()) for _ in range(samples)]
+        for start, stop in pairs:
+            self.overwrite_cache()
+            start.record()
+            call()
+            stop.record()
+        self.synchronize()
+        return np.array([self.cuda.event_elapsed_time(*pair) for pair in pairs]) * 1e-3
+
+
+def _address(array) -> int:
+    return array.__cuda_array_interface__["data"][0]
+
+
+# ---------------------------------------------------------------- contestants
+@dataclass(frozen=True)
+class Contestant:
+    """A call on arrays of the device; ``result`` is its output as NumPy's."""
+
+    backend: str
+    call: Callable[[], object]
+    result: Callable[[], tuple[np.ndarray, ...]]
+
+
+def ours(case: Case, inputs: Sequence[np.ndarray], gpu: Gpu) -> Contestant:
+    """The bare launch, prepared, into memory that is there."""
+    arrays = [gpu.to_device(x) for x in inputs]
+    shape = case.record.result_shape(case.form, inputs[-1].shape)
+    outs = [gpu.to_device(np.empty(shape, case.dtype)) for _ in range(1 + (case.form == "value_and_derivative"))]
+    views, targets = ([device_arrays.view_of_numba(a, case.dtype) for a in some] for some in (arrays, outs))
+    params = [float(np.dtype(case.dtype).type(p)) for p in case.record.example_parameters]
+    form = numba_cuda.OnDevice(case.record, case.form, case.accuracy)
+    prepared = form.run(views, params, targets, 0, -1)
+    sources, places = [v.address for v in views], [v.address for v in targets]
+    launch = functools.partial(prepared.launch, sources, places, 0, [*views, *targets])
+    return Contestant("cuda", launch, lambda: tuple(map(gpu.to_host, outs)))
+
+
+def torches(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
+    """PyTorch's own call, and the same through torch.compile, where there is a PyTorch that sees the GPU."""
+    module = BACKENDS["torch"].module
+    dtype = np.dtype(case.dtype).type
+    if module.reason() is not None or module.absent(case.record, case.form, dtype):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    torch.set_default_device("cuda")
+    own = module.own(case.record, case.form, dtype, case.record.example_parameters, into=False)
+    torch.set_default_device(None)
+    arrays = [module.to_own(x).cuda() for x in inputs]
+    for name, function in (("torch", own), ("torch.compile", torch.compile(own, dynamic=False))):
+        call = functools.partial(function, *arrays)
+        yield Contestant(name, call, lambda call=call: (call().cpu().numpy(),))
+
+
+# ---------------------------------------------------------------- a run
+def cases(scope: Scope, activations: Sequence[str]) -> list[Case]:
+    """Every form, out of a cold cache, into memory that is there; float64 too where everything is asked for."""
+    dtypes = ("float32", "float64") if scope.everything else ("float32",)
+    return [
+        Case(record.name, form, "cuda", dtype, n, cold=True)
+        for record in chosen_records(scope, activations)
+        for dtype in dtypes
+        for form in FORMS
+        if form in record.forms
+        for n in scope.sizes
+    ]
+
+
+def measure(scope_name: str, activations: Sequence[str], folder: Path, gpu: Gpu) -> Path:
+    """Measure, row by row; the file."""
+    todo, began = cases(SCOPES[scope_name], activations), datetime.now(UTC)
+    results = Results(folder / f"{DEVICE_PLAN}{scope_name}-{began:%Y%m%dT%H%M%S}.jsonl")
+    facts = machine.facts() | gpu.facts()
+    results.append(_header(scope_name, len(todo), began, facts))
+    about = {"machine": facts["gpu"], "commit": facts["commit"], "load": machine.load(), "busy_elsewhere": None}
+    ceilings: dict[int, float] = {}
+    start = time.perf_counter()
+    for case in todo:
+        if case.bytes not in ceilings:
+            ceilings[case.bytes] = _ceiling(case.bytes, gpu)
+            ways = {"device copy": ceilings[case.bytes]}
+            results.append(
+                {"kind": "ceiling", "bytes": case.bytes, "threads": None, "gb_per_s": ways["device copy"], "ways": ways}
+            )
+        for row in _rows(case, gpu, ceilings[case.bytes]):
+            results.append(row | about)
+    for record in chosen_records(SCOPES[scope_name], activations):
+        results.append(_launch_row(record, gpu))
+    for n in SCOPES[scope_name].sizes:
+        results.append(_transfer_row(n, gpu))
+    results.append({"kind": "end", "seconds": round(time.perf_counter() - start, 1)})
+    return results.path
+
+
+def _header(scope: str, count: int, began: datetime, facts: dict) -> Row:
+    return {
+        "kind": "run",
+        "format": rows.FORMAT,
+        "plan": f"{DEVICE_PLAN}{scope}",
+        "fingerprint": None,
+        "cases": count,
+        "started": began.isoformat(timespec="seconds"),
+        "facts": facts,
+        "machine": facts["gpu"],
+        "commit": facts["commit"],
+        "backends": {b.name: {"title": b.title, "color": b.color, "marker": b.marker} for b in BACKENDS.values()},
+        "left_out": {},
+    }
+
+
+def _ceiling(size: int, gpu: Gpu) -> float:
+    """GB/s of the device's copy: as many bytes read and written together."""
+    source = gpu.to_device(np.zeros(max(size // 2, 1), np.uint8))
+    target = gpu.to_device(np.zeros(max(size // 2, 1), np.uint8))
+    return size / float(np.median(gpu.seconds(lambda: gpu.copy(target, source)))) * 1e-9
+
+
+def _rows(case: Case, gpu: Gpu, ceiling: float) -> Iterator[Row]:
+    inputs = make_inputs(case)
+    expected = _expected(case, inputs)
+    with contextlib.ExitStack() as stack:
+        contestants = [ours(case, inputs, gpu)]
+        if BACKENDS["torch"].reason() is None:
+            stack.enter_context(BACKENDS["torch"].module.running())
+            contestants += torches(case, inputs)
+        for one in contestants:
+            for _ in range(WARM_UP):
+                one.call()
+            q1, median, q3 = map(float, np.quantile(gpu.seconds(one.call), (0.25, 0.5, 0.75)))
+            speed = case.bytes / median * 1e-9
+            times = {"seconds_q1": q1, "seconds_median": median, "seconds_q3": q3, "samples": SAMPLES, "loops": 1}
+            shares = {"gb_per_s": speed, "ceiling_gb_per_s": ceiling, "share_of_ceiling": speed / ceiling}
+            own = one.backend == "cuda"
+            equal = not own or expected is None or all(map(_same_bits, one.result(), expected))
+            row = {"kind": "measurement", **asdict(case), "backend": one.backend, **times, **shares}
+            row |= {"ulp": None, "compile_seconds": None, "level": None, "peer": not own}
+            reason = None if equal else "its bits are not those of kernels.fastest"
+            yield row | {"status": "ok" if equal else "wrong", "reason": reason}
+
+
+def _expected(case: Case, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...] | None:
+    if case.n > COMPARED:
+        return None
+    function = get(case.activation)
+    function = function if case.form == "value" else getattr(function, case.form)
+    result = function(*inputs, *case.record.example_parameters)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Any NaN being equal to any NaN."""
+    return bool(((a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")) | (np.isnan(a) & np.isnan(b))).all())
+
+
+def _launch_row(record: Activation, gpu: Gpu) -> Row:
+    """The host's time of a public call, which does not wait for its result."""
+    x = gpu.to_device(np.ones(row_shape(record, HOST_SIZE), np.float32))
+    function, params = get(record.name, "cuda"), record.example_parameters
+    out = gpu.to_device(np.ones(record.result_shape("value", x.shape), np.float32))
+    function(x, *params, out=out)
+    gpu.synchronize()
+    start = time.perf_counter()
+    for _ in range(HOST_CALLS):
+        function(x, *params, out=out)
+    seconds = (time.perf_counter() - start) / HOST_CALLS
+    gpu.synchronize()
+    return {"kind": "launch", "activation": record.name, "backend": "cuda", "n": HOST_SIZE, "seconds": seconds}
+
+
+def _transfer_row(n: int, gpu: Gpu) -> Row:
+    """Seconds to bring n float32 to the device and back."""
+    array = np.ones(n, np.float32)
+    gpu.to_host(gpu.to_device(array))
+    start = time.perf_counter()
+    on_device = gpu.to_device(array)
+    gpu.synchronize()
+    between = time.perf_counter()
+    gpu.to_host(on_device)
+    return {
+        "kind": "transfer",
+        "bytes": array.nbytes,
+        "to_device": between - start,
+        "to_host": time.perf_counter() - between,
+    }
+
+
+def lines(found: Sequence[Row]) -> Iterator[str]:
+    """The rows in words."""
+    for row in rows.of_kind(found, "measurement"):
+        what = f"{row['activation']} {row['form']} {row['dtype']} {row['n']:,}: {row['backend']}"
+        times = f"{_us(row['seconds_median'])}, {row['gb_per_s']:.0f} GB/s, {row['share_of_ceiling']:.0%} of the copy"
+        yield f"{what} {times}" + ("" if row["status"] == "ok" else f", {row['status']}: {row['reason']}")
+    for row in rows.of_kind(found, "launch"):
+        yield f"{row['activation']}: {_us(row['seconds'])} of the host a call"
+    for row in rows.of_kind(found, "transfer"):
+        yield f"{row['bytes']:,} bytes: {_us(row['to_device'])} to the device, {_us(row['to_host'])} back"
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} us"

@@ -1,0 +1,243 @@
+"""Arrays in GPU memory, of several libraries: computed where they are, and refused where that is impossible."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import cuda_stand_ins as stand_ins
+import numpy as np
+import pytest
+
+import kernels
+from kernels import device_arrays
+from kernels.activations import lookup
+from kernels.backends import cuda_launch, numba_cuda
+
+pytest.importorskip("numba")
+
+HERE = str(Path(__file__).parent)
+
+KINDS = """
+import sys
+sys.setswitchinterval(1e-5)
+import numpy as np, kernels, cuda_stand_ins as stand_ins
+from kernels.fastest import geglu, prelu, relu, softmax, swish
+from numba import cuda
+stand_ins.install_cupy()
+random = np.random.default_rng(0)
+x, g = random.standard_normal((2, 3, 4, 6)).astype(np.float32)
+
+def same(got, expected):
+    given = got.numbers if isinstance(got, stand_ins.ndarray) else got.copy_to_host()
+    assert (given.dtype, given.shape) == (expected.dtype, expected.shape)
+    assert given.tobytes() == expected.tobytes()
+
+for make in (cuda.to_device, stand_ins.array):
+    on, gradient = make(x), make(g)
+    same(relu(on), relu(x))
+    same(kernels.get("relu", "cuda")(on), relu(x))
+    same(kernels.accurate.swish.backward(gradient, on, 1.5), kernels.accurate.swish.backward(g, x, 1.5))
+    for mine, theirs in zip(swish.value_and_derivative(on, 1.0), swish.value_and_derivative(x, 1.0)):
+        same(mine, theirs)
+    same(softmax(on), softmax(x))
+    same(geglu(on, axis=1), geglu(x, axis=1))
+    weight = np.linspace(-1, 1, 4, dtype=np.float32)
+    same(prelu(on, make(weight)), prelu(x, weight))
+    same(prelu(on, make(x)), prelu(x, x))
+    same(prelu.backward(gradient, on, make(weight[:1])), prelu.backward(g, x, weight[:1]))
+    assert relu(on, out=on) is on
+    same(on, relu(x))
+    same(relu(make(x[:0])), x[:0])
+# Transposed: any order of the axes will do that leaves no gaps.
+across = stand_ins.ndarray(stand_ins.aligned((6, 4), np.float64).T)
+across.numbers[...] = random.standard_normal((4, 6))
+assert relu(across, out=across) is across and across.numbers.min() == 0
+# Aligned or not.
+for offset in (0, 0, 4, 4):
+    other = random.standard_normal(37).astype(np.float32)
+    same(swish(stand_ins.array(other, offset=offset), 1.5), swish(other, 1.5))
+    for zero in (0.0, -0.0):
+        same(swish(stand_ins.array(other, offset=offset), zero), swish(other, zero))
+"""
+
+
+def test_the_kind_that_is_given_comes_back(run_python):
+    """Same bits as the CPU's, in and out of place, whatever is prepared."""
+    search = os.pathsep.join((HERE, os.environ.get("PYTHONPATH", "")))
+    run_python(
+        KINDS.replace("import numpy as np, kernels", "import numpy as np, kernels, kernels.accurate"),
+        PYTHONPATH=search,
+        NUMBA_ENABLE_CUDASIM="1",
+    )
+
+
+TORCH = """
+import torch, kernels
+from kernels import device_arrays
+from kernels.fastest import relu, softmax
+# Tensors of the host stand in for those of a GPU.
+device_arrays.Torch.is_on_device = lambda self, array: True
+device_arrays.Torch.stream = lambda self, device: 0
+for name in ("float16", "bfloat16", "float32", "float64"):
+    x = torch.randn(5, 9).to(getattr(torch, name))
+    assert torch.equal(relu(x), torch.relu(x)) and relu(x).dtype == x.dtype
+    assert torch.equal(relu(x.t()), torch.relu(x.t())) and relu(x.t()).stride() == x.t().stride()
+    assert torch.allclose(softmax(x), torch.softmax(x, -1), atol=1e-2)
+for wrong in (torch.ones(3, requires_grad=True), torch.ones(3, dtype=torch.int32), torch.ones(4, 6)[:, ::2]):
+    try:
+        relu(wrong)
+    except (TypeError, ValueError) as error:
+        assert "detach()" in str(error) or "int32" in str(error) or "contiguous" in str(error), error
+    else:
+        raise AssertionError(wrong)
+"""
+
+
+def test_tensors(run_python):
+    pytest.importorskip("torch")
+    run_python("import warnings; warnings.simplefilter('ignore')\n" + TORCH, NUMBA_ENABLE_CUDASIM="1")
+
+
+# ---------------------------------------------------------------- the launch
+@pytest.fixture
+def driver(monkeypatch):
+    """A stand-in for the driver; ``driver.compiled`` are the kernels that were asked for."""
+    made = stand_ins.Driver("PPffPPqqqqq")
+    made.compiled = []
+
+    def launcher(choice, device):
+        made.compiled.append(choice)
+        return cuda_launch.Launcher(made, 1, choice.layout)
+
+    stand_ins.install_cupy()
+    monkeypatch.setattr(numba_cuda, "_launcher", launcher)
+    monkeypatch.setattr(cuda_launch, "_multiprocessors", lambda device: 100)
+    yield made
+    del stand_ins.sys.modules["cupy"]
+
+
+def test_a_second_call_only_launches(driver, monkeypatch):
+    """No kernel is looked for, no array viewed or converted: what was prepared gets other addresses."""
+    form = numba_cuda.OnDevice(lookup("relu"), "value", "fast")
+    first, second = stand_ins.array(np.ones(1003, np.float32)), stand_ins.array(np.ones(1003, np.float32))
+    out = form((first,), ())
+    monkeypatch.setattr(device_arrays, "View", None)
+    again = form((second,), ())
+    same = form((second,), (), out=None)
+    assert [choice.name for choice in driver.compiled] == ["relu"]
+    for (blocks, threads, stream, values), x, y in zip(
+        driver.launches, (first, second, second), (out, again, same), strict=True
+    ):
+        # 125 times eight elements, and three.
+        assert (blocks, threads, stream) == (1, 256, stand_ins.STREAM)
+        assert values == (x.data.ptr, x.data.ptr, 0, 0, y.data.ptr, y.data.ptr, 0, 125, 1003, 0, 0)
+
+
+@pytest.mark.parametrize(("offset", "start", "groups"), [(0, 0, 12), (4, 3, 12), (12, 1, 12)])
+def test_where_16_byte_accesses_start(driver, offset, start, groups):
+    x = stand_ins.array(np.ones(100, np.float32), offset=offset)
+    numba_cuda.OnDevice(lookup("relu"), "value", "fast")((x,), (), out=x)
+    assert driver.launches[0][3][6:8] == (start, groups)
+
+
+def test_indices_beyond_32_bits(driver):
+    """The numbers of a call of 10^10 elements, none of which is there."""
+    form, n = numba_cuda.OnDevice(lookup("relu"), "value", "fast"), 10**10
+    view = device_arrays.View(None, None, "float32", (n,), 1 << 40, 0)
+    form.run([view], (), [view], 0, -1)
+    ((blocks, threads, _, values),) = driver.launches
+    assert (blocks, threads, values[6:9]) == (800, 256, (0, n // 8, n))
+
+
+@pytest.mark.parametrize(
+    ("written_on", "launched_on", "waits"),
+    [((None, None), 0, []), ((7, 7), 7, []), ((7, 8), 7, [(7, 8)]), ((None, 8), 8, [])],
+)
+def test_streams_wait_for_each_other(written_on, launched_on, waits, monkeypatch):
+    """Arrays without a library that has a current stream: on the first's, after what the others' hold."""
+    streams = stand_ins.Streams()
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    kind = device_arrays.Kind()
+    views = [device_arrays.View(None, kind, "float32", (3,), 16, 0, stream=stream) for stream in written_on]
+    assert numba_cuda._stream(views) == launched_on
+    assert (streams.waits, streams.recorded) == (waits, {})
+
+
+REFUSED = {
+    "out on the host": (lambda f, x: f.relu(x, out=x.numbers), TypeError, "out must be in GPU memory"),
+    "x on the host": (lambda f, x: f.relu(x.numbers, out=x), TypeError, "x must be in GPU memory"),
+    "gradient on the host": (lambda f, x: f.relu.backward(x.numbers, x), TypeError, "grad_output must be in GPU"),
+    "gradient of another shape": (
+        lambda f, x: f.relu.backward(stand_ins.array(x.numbers[:2]), x),
+        ValueError,
+        "expected (4, 6), given (2, 6)",
+    ),
+    "another dtype": (
+        lambda f, x: f.relu(x, out=stand_ins.array(x.numbers.astype(np.float64))),
+        TypeError,
+        "expected float32",
+    ),
+    "another GPU": (lambda f, x: f.relu(x, out=stand_ins.array(x.numbers, 1)), ValueError, "is on GPU 1"),
+    "integers": (lambda f, x: f.relu(stand_ins.array(np.arange(3))), TypeError, "accepted in GPU memory are float32"),
+    "overlap": (
+        lambda f, x: f.relu(stand_ins.ndarray(x.numbers[:2]), out=stand_ins.ndarray(x.numbers[1:3])),
+        ValueError,
+        "shares memory",
+    ),
+    "one output twice": (lambda f, x: f.relu.value_and_derivative(x, out=(x, x)), ValueError, "two outputs share"),
+    "gaps": (lambda f, x: f.relu(stand_ins.ndarray(x.numbers[:, ::2])), ValueError, "not contiguous"),
+    "other rows": (lambda f, x: f.softmax(x, axis=0), ValueError, "along the last axis"),
+    "odd halves": (lambda f, x: f.glu(stand_ins.array(x.numbers[:, :5])), ValueError, "two halves"),
+    "a number on the GPU": (lambda f, x: f.leaky_relu(x, x), TypeError, "negative_slope must be a number"),
+    "weights": (lambda f, x: f.prelu(x, stand_ins.array(x.numbers[0, :5])), ValueError, "does not fit x of shape"),
+    "a jacobian": (lambda f, x: f.softmax.jacobian(x), TypeError, "copy them to the host"),
+    "another backend": (lambda f, x: kernels.get("relu", "numpy")(x), TypeError, "those that do are fastest, cuda"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_say_what_to_do(case, driver):
+    import kernels.fastest as fastest
+
+    call, kind, message = REFUSED[case]
+    with pytest.raises(kind) as refused:
+        call(fastest, stand_ins.array(np.ones((4, 6), np.float32)))
+    assert message in str(refused.value)
+    assert not driver.launches
+
+
+def test_without_a_driver_the_error_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(numba_cuda, "reason", lambda: "no usable NVIDIA driver")
+    stand_ins.install_cupy()
+    from kernels.fastest import tanh
+
+    with pytest.raises(kernels.BackendUnavailable, match="no usable NVIDIA driver"):
+        tanh(stand_ins.array(np.ones(3, np.float32)))
+
+
+def test_too_little_memory_is_a_memory_error(monkeypatch):
+    def full(*_):
+        raise RuntimeError("[2] CUDA_ERROR_OUT_OF_MEMORY")
+
+    kernel = numba_cuda.bind(lookup("relu"), "value", np.float32, "fast")
+    monkeypatch.setattr(kernel, "_compute", full)
+    with pytest.raises(MemoryError, match="2,400 bytes"):
+        kernel(np.ones(300, np.float32))
+
+
+BITS = """
+from kernels.verify import bits, sweeps
+bits.BLOCK = sweeps.BLOCK = 16
+assert "cuda" not in bits.compared() and bits.compared(["cuda"]) == ["cuda"]
+for name, backend, differ in (("sigmoid", "cuda", 0), ("mish", "cuda", 0), ("sigmoid", "numpy", 1)):
+    entry = sweeps.Entry(name, "value", None, "float32", backend, "fast")
+    block = bits.Equality((entry,), step=4001).prepare()
+    wrong = sum(block(k)[0].error for k in (0x3F800000 // 64016, 0xBF800000 // 64016))
+    assert bool(wrong) == bool(differ), (name, backend, wrong)
+"""
+
+
+def test_all_inputs_can_be_compared_on_a_gpu(run_python):
+    """A few blocks of what ``python -m kernels.verify --exhaustive --part bits --backend cuda`` does with 2^32."""
+    run_python(BITS, NUMBA_ENABLE_CUDASIM="1")
