@@ -204,8 +204,9 @@ def _rows(case: Case, gpu: Gpu, ceiling: float) -> Iterator[Row]:
             shares = {"gb_per_s": speed, "ceiling_gb_per_s": ceiling, "share_of_ceiling": speed / ceiling}
             own = one.backend == "cuda"
             equal = not own or expected is None or all(map(_same_bits, one.result(), expected))
-            row = {"kind": "measurement", **asdict(case), "backend": one.backend, **times, **shares}
-            row |= {"ulp": None, "compile_seconds": None, "level": None, "peer": not own}
+            measured = dict.fromkeys(rows.MEASURED) | times | shares
+            row = {"kind": "measurement", **asdict(case), "backend": one.backend, **measured}
+            row |= {"level": None, "peer": not own}
             reason = None if equal else "its bits are not those of kernels.fastest"
             yield row | {"status": "ok" if equal else "wrong", "reason": reason}
 
