@@ -474,7 +474,10 @@ class DrawnForm(Form):
     """A value whose slope training draws: with ``training`` the result is (y, slope), as backward needs the slope."""
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
-        if not keywords["training"]:
+        training = keywords["training"]
+        if not isinstance(training, (bool, np.bool_)):
+            raise TypeError(f"training must be True or False, given {type(training).__name__}")
+        if not training:
             return super()._compute(arrays, dtype, params, keywords)
         (x,) = arrays
         lower, upper = self._parameters(params, x, dtype)

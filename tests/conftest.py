@@ -7,6 +7,7 @@ own; an unavailable one is a skip with its reason.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -19,6 +20,12 @@ import pytest
 import kernels
 from kernels.activations import RECORDS
 from kernels.backends import ACCURACIES, OWN
+
+
+def pytest_collection_finish() -> None:
+    """Tens of thousands of tests are millions of objects: the collector need not walk them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 # ---------------------------------------------------------------- the tables as parameters

@@ -48,6 +48,11 @@ def test_evaluation_is_the_default_and_does_not_draw():
     np.testing.assert_array_equal(get("rrelu")(X, training=False, rng=1), get("rrelu")(X))
 
 
+def test_training_is_yes_or_no():
+    with pytest.raises(TypeError, match="True or False, given ndarray"):
+        get("rrelu")(X, 0.1, 0.2, X)
+
+
 def test_ends_in_the_wrong_order():
     with pytest.raises(ValueError, match=r"lower=0\.5 > upper=0\.25"):
         get("rrelu")(X, 0.5, 0.25, training=True)

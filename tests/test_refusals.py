@@ -176,11 +176,12 @@ def test_unknown_keyword(function, arguments, record):
     assert f"accepted is {record.name}" in str(caught.value)
 
 
-def test_too_many_arguments(function, arguments, record):
+def test_too_many_arguments(function, arguments, record, form):
     """``out`` and ``axis`` are keywords only."""
     x = np.full(3, SENTINEL)
+    training = [False] if record.drawn and form == "value" else []
     with pytest.raises(TypeError, match=f"too many positional arguments; accepted is {record.name}"):
-        function(*arguments(np.ones(3)), x)
+        function(*arguments(np.ones(3)), *training, x)
     assert _untouched(x)
 
 
@@ -283,7 +284,8 @@ def test_names_that_are_no_text(name):
 def test_unknown_variants_list_what_exists(backend):
     with pytest.raises(BackendUnavailable, match="'x86-64-v9'") as caught:
         kernels.get("relu", f"{backend}:x86-64-v9")
-    for variant in kernels.BACKENDS[backend].variants() or ("none",):
+    known = kernels.BACKENDS[backend]
+    for variant in (*known.variants(), *known.second_texts()) or ("none",):
         assert variant in str(caught.value)
 
 
