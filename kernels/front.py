@@ -319,7 +319,7 @@ class Form:
 
     def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         """(array arguments, parameters, keyword-only arguments)."""
-        if self.is_complete(args) and kwargs.keys() <= {"out"}:
+        if self.is_complete(args) and kwargs.keys() <= self.keywords.keys() & {"out"}:
             return args, self.defaults, self.keywords | kwargs
         try:
             bound = self.__signature__.bind(*args, **kwargs)
