@@ -217,6 +217,10 @@ def test_peers_are_swept_beside():
     assert [one.form for one in group] == ["value", "derivative", "backward", "backward_from_output"]
     assert {one.accuracy for one in group} == {"fast"}
     assert run(Sweep(group, RARELY))[0].error > 0.5
+    scope = exhaustive.Scope((*FASTEST, ("numexpr", "fast")), names=("tanh",), forms=("value",), parts=("float32",))
+    steps = {sweep.entries[0].backend: sweep.step for sweep in exhaustive.sweeps(scope)}
+    assert steps == {"fastest": 1, "numexpr": exhaustive.PEER_STEP}
+    assert exhaustive.PEER_STEP % 2
 
 
 # ---------------------------------------------------------------- rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,16 +131,25 @@ NOTES = """The largest error in ULP, unit in the last place of the exact result;
 Rounded up, which is how the records promise it. `!`: some results are NaN, infinite or of the other sign where they
 should not be, or the reverse; they are not in the number. "Same bits": so many of the other compiled backends and
 levels give the very bits for every input. Backward is taken with g = 1, which shows the error of the factor, and with
-another g, which adds that of the product. Parameters are those of the tests."""
+another g, which adds that of the product. Other libraries are put beside from a sample. Parameters are those of the
+tests."""
 
 
 def about(rows: Sequence[Row]) -> list[str]:
     """Where, when and how much was measured."""
-    counts = {dtype: sorted({row["inputs"] for row in rows if row["dtype"] == dtype}) for dtype in DTYPES}
-    inputs = [f"{dtype}: {' or '.join(f'{n:,}' for n in ns)} inputs each" for dtype, ns in counts.items() if ns]
     where = dict.fromkeys(f"{row['cpu']}, {row['level']}, commit {row['commit'] or 'unknown'}" for row in rows)
     versions = {name: v for row in rows for name, v in row["versions"].items() if name != "activation-kernels"}
-    return ["; ".join(inputs), *where, ", ".join(f"{name} {version}" for name, version in versions.items())]
+    return ["; ".join(_inputs(rows)), *where, ", ".join(f"{name} {version}" for name, version in versions.items())]
+
+
+def _inputs(rows: Sequence[Row]) -> Iterator[str]:
+    """How many inputs ours were held to, and other libraries, which promise nothing."""
+    for dtype in DTYPES:
+        for whose, others in (("", False), (", other libraries", True)):
+            counts = {row["inputs"] for row in rows if row["dtype"] == dtype and (row["bound"] is None) == others}
+            if counts:
+                least_and_most = sorted({min(counts), max(counts)})
+                yield f"{dtype}{whose}: {' to '.join(f'{n:,}' for n in least_and_most)} inputs each"
 
 
 def markdown(rows: Sequence[Row]) -> str:
