@@ -634,20 +634,11 @@ def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
 
 def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype: type) -> np.ndarray:
     """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
-    if record.kind == "row" and form != "value":
-        from kernels import oracle
+    from kernels.verify.rows import gate_scale, row_scale
 
-        g, last = inputs
-        y = last if form == "backward_from_output" else numpy_vector.bind(record, "value", np.float64, "fast")(last)
-        # The difference may cancel, so its terms give the scale.
-        return np.array(
-            [oracle.lookup(record, "gradient_scale")(*row) for row in zip(g.tolist(), y.tolist(), strict=True)]
-        )
-    if record.normaliser == "threshold" and form == "value":
-        return np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape)
+    if record.kind == "row":
+        return row_scale(record, form, inputs, exact)
     if record.gate:
-        from kernels.verify.rows import gate_scale
-
         return gate_scale(record, inputs, exact, dtype)
     if not record.derivative_roots or form not in ("derivative", "backward"):
         return exact

@@ -525,10 +525,9 @@ def softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> li
         return [b * (a - total) for a, b in zip(g, y, strict=True)]
 
 
-def softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
-    """The size of what the gradient is the difference of, which may cancel."""
-    total = sum(abs(a * b) for a, b in zip(g, y, strict=True))
-    return [b * (abs(a) + total) for a, b in zip(g, y, strict=True)]
+def softmax_gradient_scale(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The size of what the gradient of each row is the difference of, which may cancel."""
+    return y * (np.abs(g) + np.abs(g * y).sum(axis=-1, keepdims=True))
 
 
 def softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
@@ -552,7 +551,7 @@ def softmin_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> li
     return softmax_derivative_from_output([-a for a in g], y)
 
 
-def softmin_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
+def softmin_gradient_scale(g: np.ndarray, y: np.ndarray) -> np.ndarray:
     return softmax_gradient_scale(g, y)
 
 
@@ -585,9 +584,8 @@ def log_softmax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -
         return [a - mp.exp(b) * total for a, b in zip(g, y, strict=True)]
 
 
-def log_softmax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
-    total = sum(map(abs, g))
-    return [abs(a) + math.exp(b) * total for a, b in zip(g, y, strict=True)]
+def log_softmax_gradient_scale(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.abs(g) + np.exp(y) * np.abs(g).sum(axis=-1, keepdims=True)
 
 
 def log_softmax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:
@@ -625,9 +623,9 @@ def sparsemax_derivative_from_output(g: Sequence[float], y: Sequence[float]) -> 
         return [mp.mpf(a) - mean if b > 0 else mp.zero for a, b in zip(g, y, strict=True)]
 
 
-def sparsemax_gradient_scale(g: Sequence[float], y: Sequence[float]) -> list[float]:
-    kept = [abs(a) for a, b in zip(g, y, strict=True) if b > 0]
-    return [abs(a) + sum(kept) / len(kept) if b > 0 else 0.0 for a, b in zip(g, y, strict=True)]
+def sparsemax_gradient_scale(g: np.ndarray, y: np.ndarray) -> np.ndarray:
+    kept = np.where(y > 0, np.abs(g), 0)
+    return np.where(y > 0, kept + kept.sum(axis=-1, keepdims=True) / (y > 0).sum(axis=-1, keepdims=True), 0)
 
 
 def sparsemax_jacobian(row: Sequence[float]) -> list[list[mpmath.mpf]]:

@@ -11,7 +11,8 @@ from kernels.activations import BOUND_OF, RECORDS, lookup
 from kernels.backends import PEERS, numpy_vector
 from kernels.report import accuracy
 from kernels.ulp import ulp_errors, ulp_of
-from kernels.verify import bits, exhaustive, inputs, outcomes, references, strata, sweeps
+from kernels.verify import bits, exhaustive, inputs, outcomes, references, row_samples, strata, sweeps
+from kernels.verify.row_samples import RowSample
 from kernels.verify.sweeps import BLOCK, PATTERNS, Entry, Sweep, run
 
 FASTEST = (("fastest", "fast"), ("fastest", "accurate"))
@@ -20,9 +21,10 @@ STEP, RARELY = 67, 4099
 RELU = Entry("relu", "value", None, "float32", "fastest", "fast")
 
 
-def formulas(dtype: str) -> list[tuple[Entry, ...]]:
+def formulas(dtype: str, kind: str = "elementwise") -> list[tuple[Entry, ...]]:
     """All entries of kernels.fastest and kernels.accurate, by formula."""
-    return list(exhaustive.by_formula(sweeps.entries([], [], dtype, FASTEST)))
+    found = exhaustive.by_formula(sweeps.entries([], [], dtype, FASTEST))
+    return [group for group in found if group[0].record.kind == kind]
 
 
 def entry_of(name: str, form: str, **changes) -> Entry:
@@ -48,9 +50,10 @@ def test_a_form_of_the_output_gets_what_can_be_one():
 
 
 def test_every_form_of_one_formula_is_swept():
-    expected = {(r.name, f) for r in RECORDS if r.elementwise for f in sweeps.FORMS if f in r.forms}
+    expected = {(r.name, f) for r in RECORDS for f in sweeps.FORMS_OF[r.kind] if f in r.forms}
     for dtype in ("float32", "float64"):
-        assert {(one.activation, one.form) for group in formulas(dtype) for one in group} == expected
+        groups = [*formulas(dtype), *formulas(dtype, "row")]
+        assert {(one.activation, one.form) for group in groups for one in group} == expected
     gradients = {one.gradient for group in formulas("float32") for one in group if one.form == "backward"}
     assert gradients == set(sweeps.GRADIENTS)
 
@@ -153,7 +156,7 @@ def test_units_are_those_of_numpy():
 
 # ---------------------------------------------------------------- what they find
 def named(groups) -> list:
-    return [pytest.param(group, id=f"{group[0].activation}-{group[0].key}") for group in groups]
+    return [pytest.param(group, id=f"{group[0].activation}-{group[0].key}-{group[0].dtype}") for group in groups]
 
 
 @pytest.mark.parametrize("group", named(formulas("float32")))
@@ -170,6 +173,24 @@ def test_a_sample_of_float64_is_within_the_bounds(group):
         sample = dataclasses.replace(sample, wanted=16 * strata.SLOW_BLOCK)
     for one, worst in zip(group, run(sample), strict=True):
         assert 0 <= worst.error <= outcomes.bound("ulp", one), (one, worst)
+
+
+@pytest.mark.parametrize("group", named([*formulas("float32", "row"), *formulas("float64", "row")]))
+def test_a_sample_of_rows_is_within_the_bounds(group):
+    """A block of each length, and for float32, where mpmath is not asked, of each spread."""
+    blocks = len(row_samples.KINDS if group[0].dtype == "float32" else row_samples.LENGTHS)
+    for one, worst in zip(group, run(RowSample(group, blocks * BLOCK)), strict=True):
+        assert 0 <= worst.error <= outcomes.bound("ulp", one), (one, worst)
+
+
+def test_a_wrong_row_is_found():
+    sample = RowSample((entry_of("softmax", "value"),), BLOCK)
+    (x,) = sample.inputs(0)
+    right = sample.prepare()(0)[0]
+    assert right.error < 3
+    wrong = row_samples._worst(sample.entries[0], x * 0, (x,), np.ones(x.shape), np.full(x.shape, 0.25))
+    assert wrong.error == 4
+    assert row_samples._worst(sample.entries[0], x * np.nan, (x,), np.ones(x.shape), np.ones(x.shape)).wrong == x.size
 
 
 def test_mpmath_judges_alone_where_longdouble_does_not(monkeypatch):

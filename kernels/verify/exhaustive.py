@@ -1,7 +1,8 @@
 """``python -m kernels.verify --exhaustive``: every float32 there is, through every form, and 10^8 of float64.
 
-Three parts: float32 in ULP, the bits of every backend and level where there is an exponential, float64 in ULP. Rows are
-written when a sweep is done; a run that is stopped goes on with the sweeps that its file lacks.
+Three parts: float32 in ULP, the bits of every backend and level where there is an exponential, float64 in ULP.
+Functions of a whole row get 10^8 numbers of either dtype, in random rows. What was found is written when a sweep is
+done; a run that is stopped goes on with the sweeps that its file lacks.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kernels.backends import PEERS
 from kernels.report import accuracy
 from kernels.verify import COUNT, PARTS, bits, outcomes
 from kernels.verify.outcomes import Row
+from kernels.verify.row_samples import RowSample
 from kernels.verify.strata import Sample
 from kernels.verify.sweeps import Entry, Sweep, dealing, entries, run
 
@@ -47,7 +49,9 @@ class Scope:
 
 def sweeps(scope: Scope) -> list[Sweep]:
     """All parts of one activation after the other, in the order of the table."""
-    return [sweep for record in RECORDS if _chosen(record, scope) for sweep in _sweeps_of(record.name, scope)]
+    of_kind = {"elementwise": _sweeps_of, "row": _samples_of_rows, "gated": lambda name, scope: ()}
+    chosen = [record for record in RECORDS if _chosen(record, scope)]
+    return [sweep for record in chosen for sweep in of_kind[record.kind](record.name, scope)]
 
 
 def _chosen(record, scope: Scope) -> bool:
@@ -64,6 +68,13 @@ def _sweeps_of(name: str, scope: Scope) -> Iterator[Sweep]:
     if "float64" in scope.parts:
         for group in by_formula(entries([name], scope.forms, "float64", scope.contestants)):
             yield Sample(group, scope.count)
+
+
+def _samples_of_rows(name: str, scope: Scope) -> Iterator[RowSample]:
+    for dtype in ("float32", "float64"):
+        if dtype in scope.parts:
+            for group in by_formula(entries([name], scope.forms, dtype, scope.contestants)):
+                yield RowSample(group, scope.count)
 
 
 def by_formula(found: Iterator[Entry]) -> Iterator[tuple[Entry, ...]]:

@@ -76,20 +76,32 @@ def exact_results(record: Activation, form: str, x: np.ndarray, g: np.ndarray) -
 
     dtype = x.dtype.type
     xs, gs = list(map(float, x)), list(map(float, g))
-    value = oracle.lookup(record, "value")
     if record.gate:
         inputs = (g, x) if form == "backward" else (x,)
         exact = oracle.lookup(record, form)(*(list(map(float, one)) for one in inputs))
         scale = gate_scale(record, tuple(one[None] for one in inputs), np.array([exact], float), dtype)[0]
         return exact, ulp_of(scale, dtype)
     if form == "value":
-        exact = value(xs)
-        projects = record.normaliser == "threshold"
-        return exact, np.full(len(exact), ulp_of(np.array([float(max(exact))]), dtype)[0]) if projects else None
-    y = xs if form == "backward_from_output" else list(map(float, value(xs)))
+        exact = oracle.lookup(record, "value")(xs)
+        if record.normaliser != "threshold":
+            return exact, None
+        return exact, ulp_of(row_scale(record, form, (x,), np.array(exact, float)), dtype)
     name = "derivative_from_output" if form == "backward_from_output" else "backward"
-    scale = np.array(oracle.lookup(record, "gradient_scale")(gs, y), float)
-    return oracle.lookup(record, name)(gs, xs), ulp_of(scale, dtype)
+    exact = oracle.lookup(record, name)(gs, xs)
+    return exact, ulp_of(row_scale(record, form, (g, x), np.array(exact, float)), dtype)
+
+
+def row_scale(record: Activation, form: str, inputs: Sequence[np.ndarray], exact: np.ndarray) -> np.ndarray:
+    """The magnitude of results of rows: of a gradient, what it is the difference of; of a projection, the largest."""
+    from kernels import oracle
+
+    if form != "value":
+        g, last = (np.asarray(a, np.float64) for a in inputs)
+        y = last if form == "backward_from_output" else get(record.name, "numpy")(last)
+        return oracle.lookup(record, "gradient_scale")(g, y)
+    return (
+        np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape) if record.normaliser == "threshold" else exact
+    )
 
 
 def gate_scale(record: Activation, inputs: tuple, exact: np.ndarray, dtype: type) -> np.ndarray:

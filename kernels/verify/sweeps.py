@@ -24,8 +24,12 @@ from kernels.verify.inputs import parameters, possible_outputs, quiet
 #: Patterns of a block: the arrays of a block stay in the second-level cache.
 BLOCK = 1 << 16
 PATTERNS = 1 << 32
-#: Forms of one formula each; a pair is held to its halves' bits by the other checks.
-FORMS = ("value", "derivative", "backward", "backward_from_output")
+#: Forms of one formula each; what is made of two, a gated pair too, is held to those by the other checks.
+FORMS_OF = {
+    "elementwise": ("value", "derivative", "backward", "backward_from_output"),
+    "row": ("value", "backward_from_output"),
+    "gated": (),
+}
 #: backward is taken with both: 1 shows the derivative, the other one the rounding of the product.
 GRADIENTS = (1.0, -0.7310585975646973)
 
@@ -90,16 +94,16 @@ def entries(
 ) -> Iterator[Entry]:
     """Every form of one formula of these activations (or all), from each (backend, accuracy) that has it."""
     for record in [lookup(name) for name in names] or RECORDS:
-        for form in FORMS:
-            if record.elementwise and form in record.forms and (not forms or form in forms):
+        for form in FORMS_OF[record.kind]:
+            if form in record.forms and (not forms or form in forms):
                 for backend, accuracy in contestants:
-                    for gradient in gradients(form, backend):
+                    for gradient in gradients(record, form, backend):
                         if takes_part(record, form, dtype, backend, accuracy):
                             yield Entry(record.name, form, gradient, dtype, backend, accuracy)
 
 
-def gradients(form: str, backend: str) -> tuple[float | None, ...]:
-    if not form.startswith("backward"):
+def gradients(record: Activation, form: str, backend: str) -> tuple[float | None, ...]:
+    if not form.startswith("backward") or not record.elementwise:
         return (None,)
     return GRADIENTS[:1] if backend in PEERS else GRADIENTS
 
