@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from kernels.activations import RECORDS, Activation
 from kernels.report import rows
@@ -212,17 +213,24 @@ def level_with_best(cells: Iterable[Cell]) -> tuple[int, int]:
     return sum(not cell.is_slower(DISPATCHER, cell.winner) for cell in compared), len(compared)
 
 
-def condition(row: Row) -> str:
-    """In words, how a row differs from the sweep."""
-    words = [
-        "" if row["dtype"] == "float32" else row["dtype"],
-        "" if row["data"] == "normal" else f"{row['data']} data",
-        "" if row["accuracy"] == "fast" else row["accuracy"],
-        "new output, kept" if row["keep"] else "new output, dropped" if row["allocate"] else "",
-        "caches evicted" if row["cold"] else "",
-        "" if row["threads"] is None else f"threads: {row['threads']}",
-    ]
-    return ", ".join(filter(None, words)) or "as in the sweep"
+def condition(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
+    """In words, how a case differs from the usual; nothing where it does not."""
+    words = {
+        "dtype": case["dtype"],
+        "data": f"{case['data']} data",
+        "accuracy": case["accuracy"],
+        "keep": "new output, kept",
+        "allocate": "" if case["keep"] else "new output, dropped" if case["allocate"] else "out=",
+        "cold": "cold caches",
+        "threads": f"threads: {case['threads']}",
+    }
+    return ", ".join(text for key, text in words.items() if text and case[key] != usual[key])
+
+
+def case_label(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
+    """relu, derivative, float64, new output, kept"""
+    form = "" if case["form"] == "value" else case["form"]
+    return ", ".join(filter(None, (case["activation"], form, condition(case, usual))))
 
 
 def power(n: float) -> str:

@@ -21,8 +21,10 @@ from kernels.report.findings import (
     IN_CACHE,
     Cell,
     Findings,
+    case_label,
     condition,
     geometric_mean,
+    is_ordinary,
     losses,
     power,
     slope_form,
@@ -284,11 +286,7 @@ def _about(record: Activation) -> str:
 # ---------------------------------------------------------------- tables over all activations
 def data_sets(findings: Findings) -> str:
     """Time on other data as a multiple of the time on normal data, at the size that has all data sets."""
-    alike = [
-        row
-        for row in findings.timed
-        if condition({**row, "data": "normal"}) == "as in the sweep" and row["form"] == "value"
-    ]
+    alike = [row for row in findings.timed if is_ordinary({**row, "data": "normal"}) and row["form"] == "value"]
     others = sorted({row["data"] for row in alike} - {"normal"})
     seconds = {(row["activation"], row["backend"], row["data"], row["n"]): row["seconds_median"] for row in alike}
     sizes = {row["n"] for row in alike if row["data"] != "normal"}
@@ -322,7 +320,7 @@ def conditions(findings: Findings) -> str:
     for key in sorted(found, key=lambda key: (key[0] != "value", *key[:2], order[key[2]])):
         form, words, name = key
         means = [geometric_mean(found[key].get(n, ())) for n in sizes]
-        line = [escape(form), escape(words), dotted(findings, name)]
+        line = [escape(form), escape(words) or "as in the sweep", dotted(findings, name)]
         body.append([*line, *(DASH if mean is None else f"{mean:.3g}" for mean in means)])
     if not body:
         return ""
@@ -392,9 +390,7 @@ def _counted(found: Sequence[Row]) -> str:
 
 
 def _what(row: Row) -> str:
-    other = condition(row)
-    extra = "" if other == "as in the sweep" else f" ({other})"
-    return f"{row['activation']}, {row['form']}, {row['backend']}, {power(row['n'])}{extra}"
+    return f"{case_label(row)}, {power(row['n'])}, {row['backend']}"
 
 
 # ---------------------------------------------------------------- other libraries

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kernels.report import rows
-from kernels.report.findings import DISPATCHER, power
+from kernels.report.findings import DISPATCHER, ORDINARY, case_label, power
 from kernels.report.rows import Row
 
 #: Times within this factor of each other are a tie.
 TIE = 1.05
 VERDICTS = ("win", "tie", "loss")
+#: What goes without saying: a new output each call; each dtype is named.
+USUAL = ORDINARY | {"allocate": True, "dtype": None}
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ def digits(ratio: float) -> str:
 
 def label(line: tuple[str, str, str, bool]) -> str:
     """relu, backward, float64, out="""
-    activation, form, dtype, allocate = line
-    return ", ".join(filter(None, (activation, "" if form == "value" else form, dtype, "" if allocate else "out=")))
+    fields = dict(zip(("activation", "form", "dtype", "allocate"), line, strict=True))
+    return case_label(ORDINARY | fields, USUAL)
 
 
 def summary(heats: Iterable[Heat]) -> str:
