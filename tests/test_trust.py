@@ -288,9 +288,16 @@ def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypa
         (tmp_path / "host" / f"{commit}-env.json").write_text(json.dumps(text))
     steps = [(step.first.header["commit"][:4], step.second.header["commit"][:4]) for step in compare.steps(tmp_path)]
     assert steps == [("aaa1", "bbb2"), ("bbb2", "ccc3")]
-    monkeypatch.setattr(compare.asv_files, "__defaults__", (tmp_path,))
+    for function in (compare.asv_files, compare.steps):
+        monkeypatch.setattr(function, "__defaults__", (tmp_path,))
     assert main(["--compare", "aaa", "ccc", "--output", str(tmp_path)]) == 0
     assert "1 cases" in capsys.readouterr().out
+    assert main(["--history", "--output", str(tmp_path / "reports")]) == 0
+    html = (tmp_path / "reports" / "history.html").read_text()
+    assert html.count("<svg") == 1
+    assert "aaa1aaa1aaa1</td>" in html
+    assert "<script" not in html
+    assert "<link" not in html
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "no json"])

@@ -213,6 +213,38 @@ def level_with_best(cells: Iterable[Cell]) -> tuple[int, int]:
     return sum(not cell.is_slower(DISPATCHER, cell.winner) for cell in compared), len(compared)
 
 
+def extent(factors: Mapping[int, float]) -> str:
+    """Sizes -> how many times as fast, as words: at which sizes it is faster."""
+    slower = [n for n, factor in factors.items() if factor <= 1]
+    faster = [n for n, factor in factors.items() if factor > 1]
+    if not factors:
+        return "not measured"
+    if not slower:
+        return "at every size"
+    after = [n for n in faster if n > max(slower)]
+    if after:
+        return f"from {power(min(after))} on"
+    return f"up to {power(max(faster))}" if faster else "nowhere"
+
+
+def form_label(activation: str, form: str) -> str:
+    """relu, derivative"""
+    return activation if form == "value" else f"{activation}, {form}"
+
+
+def about(header: Row) -> str:
+    """A run in a line: machine, level, day, commit, plan."""
+    facts, commit = header["facts"], header["commit"]
+    known = (
+        f"{facts['cpu']}, {facts['cores']} cores",
+        facts["level"],
+        f"measured {header['started'][:10]}",
+        f"commit {commit}" if commit else "outside a checkout",
+        f"plan {header['plan']}",
+    )
+    return ", ".join(filter(None, known))
+
+
 def condition(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
     """In words, how a case differs from the usual; nothing where it does not."""
     words = {
@@ -229,8 +261,7 @@ def condition(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> s
 
 def case_label(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
     """relu, derivative, float64, new output, kept"""
-    form = "" if case["form"] == "value" else case["form"]
-    return ", ".join(filter(None, (case["activation"], form, condition(case, usual))))
+    return ", ".join(filter(None, (form_label(case["activation"], case["form"]), condition(case, usual))))
 
 
 def power(n: float) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kernels.report import rows
-from kernels.report.findings import DISPATCHER, ORDINARY, case_label, power
+from kernels.report.findings import DISPATCHER, ORDINARY, case_label, geometric_mean, power
 from kernels.report.rows import Row
 
 #: Times within this factor of each other are a tie.
@@ -114,6 +114,15 @@ class Race:
     def not_timed(self) -> list[Row]:
         """Contestants of a heat that failed, came out wrong or were skipped."""
         return [row for row in rows.of_kind(self.rows, "measurement") if row["status"] != "ok"]
+
+
+def means(heats: Iterable[Heat]) -> dict[str, dict[int, float]]:
+    """Library -> size -> its time over that of kernels.fastest, geometric mean."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for heat in heats:
+        for name in heat.rows.keys() - {DISPATCHER}:
+            found.setdefault(name, {}).setdefault(heat.n, []).append(heat.over(name))
+    return {name: {n: geometric_mean(ratios) for n, ratios in sizes.items()} for name, sizes in found.items()}
 
 
 def digits(ratio: float) -> str:
