@@ -83,6 +83,13 @@ def test_a_difference_that_the_witness_has_too_is_unclear():
     assert verdicts.beside(slower, verdicts.Verdict("same", 1.0, 0.99, 1.01, 0.5)).word == "slower"
 
 
+def test_the_same_is_unclear_only_where_the_witness_changed():
+    same, slower = (verdicts.of_quartiles((0.99 * t, t, 1.01 * t), (0.99, 1.0, 1.01), (20, 20)) for t in (1.0, 1.2))
+    assert verdicts.beside(same, slower).word == "unclear"
+    assert verdicts.beside(same, same).word == "same"
+    assert verdicts.beside(same, replace(slower, word="unclear")).word == "same"
+
+
 # ---------------------------------------------------------------- self-test
 def test_a_pair_is_measured_and_its_row_can_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(selftest, "ROUNDS", 9)
@@ -200,7 +207,7 @@ def test_what_is_slower_and_what_the_machine_did(runs):
 def test_the_same_run_is_the_same(runs):
     side = compare.load(str(runs[0]), runs[0].parent)
     found = compare.Comparison(side, side)
-    assert found.counts["faster"] == found.counts["slower"] == 0
+    assert found.counts == {"faster": 0, "slower": 0, "same": 4, "unclear": 0}
     assert math.isclose(found.drift, 1)
 
 

@@ -271,7 +271,7 @@ def show_history(folder: Path) -> int:
         return _fail(f"the page needs matplotlib ({error}); {INSTALL}")
     target = folder / "history.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(history.page(steps), encoding="utf-8")
+    target.write_text(history.page(steps, (folder / "index.html").exists()), encoding="utf-8")
     print(f"{target}: the page.")
     return DONE
 

@@ -7,13 +7,13 @@ from html import escape
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter
 
 from kernels.report import rows
-from kernels.report.charts import SIZE, TIMES, style_of, styled, svg, with_legend
+from kernels.report.charts import TIMES, style_of, styled, svg, with_legend
 from kernels.report.compare import Comparison, Side, lines
 from kernels.report.findings import geometric_mean
-from kernels.report.html import figures, fill, folded, paragraph, table
+from kernels.report.html import figure, fill, folded, paragraph, table
 from kernels.report.race import digits
 
 TITLE = "Commit by commit"
@@ -21,11 +21,14 @@ LEAD = """Each commit that asv timed, against the one before it. A difference ha
 same code differ by, and to show beside NumPy, which was timed in turns with it; what that leaves open is unclear."""
 
 
-def page(steps: Sequence[Comparison]) -> str:
-    """A page that needs nothing but itself: how times went by backend, and what became faster or slower."""
+def page(steps: Sequence[Comparison], reported: bool) -> str:
+    """A page that needs nothing but itself: how times went by backend, and what became faster or slower.
+
+    ``reported``: the report's page lies beside it.
+    """
     charts = {f"history-{k}": svg(over_commits(sides), f"history-{k}") for k, sides in enumerate(_machines(steps))}
-    nav = '<a href="index.html">Report</a>'
-    body = "\n".join([paragraph(LEAD, "soft"), figures(charts, charts), section(steps)])
+    nav = '<a href="index.html">Report</a>' if reported else ""
+    body = "\n".join([paragraph(LEAD, "soft"), *(figure(charts, name, "wide") for name in charts), section(steps)])
     return fill("docs.html", {"title": TITLE, "nav": nav, "body": body})
 
 
@@ -66,18 +69,16 @@ def _machines(steps: Sequence[Comparison]) -> list[list[Side]]:
 def over_commits(sides: Sequence[Side]) -> Figure:
     """Time over that of the first commit, by backend: the geometric mean of the cases that all commits have."""
     common = set.intersection(*(set(side.cases) for side in sides))
-    figure = Figure((2 * SIZE[0], SIZE[1]))
-    axes = figure.add_subplot()
+    drawn = Figure((6.4, 3.3))
+    axes = drawn.add_subplot()
     for k, backend in enumerate(sorted({_backend(case) for case in common})):
         mine = [case for case in common if _backend(case) == backend]
-        axes.plot(
-            range(len(sides)), [_mean(side.cases, sides[0].cases, mine) for side in sides], label=backend, **style_of(k)
-        )
-    axes.set_yscale("log")
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.2g}{TIMES}"))
+        ratios = [_mean(side.cases, sides[0].cases, mine) for side in sides]
+        axes.plot(range(len(sides)), ratios, label=backend, **style_of(k))
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{TIMES}"))
     axes.set_xticks(range(len(sides)), [side.header["commit"][:7] for side in sides])
-    return with_legend(figure, axes, f"time over that of the first commit, {sides[0].header['facts']['cpu']}", "commit")
+    return with_legend(drawn, axes, f"time over that of the first commit, {sides[0].header['facts']['cpu']}", "commit")
 
 
 def _backend(case: tuple) -> str:

@@ -98,7 +98,12 @@ def of_quartiles(
 
 
 def beside(verdict: Verdict, witness: Verdict) -> Verdict:
-    """The verdict, unclear where it does not hold for the quotient with what a witness did that did not change."""
+    """The verdict, unclear where a witness that did not change speaks against it.
+
+    A difference has to hold for the quotient of the two; what stayed the same while the witness did not may have changed.
+    """
+    if verdict.word == "same":
+        return replace(verdict, word="unclear") if witness.word in ("faster", "slower") else verdict
     ratio = verdict.ratio / witness.ratio
     reach = math.exp(math.hypot(*(math.log(one.high / one.ratio) for one in (verdict, witness))))
     apart = judge(ratio, ratio / reach, ratio * reach, verdict.confidence, SAME_BETWEEN_RUNS)
