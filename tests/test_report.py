@@ -383,8 +383,10 @@ def test_charts_keep_their_words_and_drop_what_is_not_seen():
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=charts.INK, marker="o")
     axes.set_title("0.123456 <as it is>")
+    axes.set_xlabel("$10^{-3}$")
     drawn = charts.svg(figure, "one")
     assert "0.123456 &lt;as it is&gt;" in drawn
+    assert "".join(re.findall(">([^<]*)</tspan>", drawn)) == "10\N{MINUS SIGN}3"
     assert "currentColor" in drawn
     assert not re.search(r"\d\.\d\d", " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', drawn)))
     used, known = (set(re.findall(pattern, drawn)) for pattern in (r'(?:url\(|href=")#([^)"]*)', r' id="([^"]*)"'))

@@ -385,7 +385,7 @@ def _slim(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
             given["style"] = ";".join(parts).replace(": ", ":")
         element.tail = None
         element[:] = list(_slim(element))
-        if element.tag != "text":
+        if element.tag not in ("text", "tspan"):
             element.text = None
         styles = {child.get("style") for child in element}
         if element.tag == "g" and len(styles) == 1 and None not in styles:

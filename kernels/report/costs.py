@@ -50,7 +50,7 @@ def _calls_to_pay(findings: Findings, name: str, n: int) -> str:
     if not found:
         return DASH
     middle = median(found)
-    return "never" if middle == math.inf else f"{count(middle)} calls" if middle > 1 else "the first call"
+    return "never" if middle == math.inf else f"{count(math.ceil(middle))} calls" if middle > 1 else "the first call"
 
 
 # ---------------------------------------------------------------- outputs and caches

@@ -100,7 +100,7 @@ def of_quartiles(
 def beside(verdict: Verdict, witness: Verdict) -> Verdict:
     """The verdict, unclear where a witness that did not change speaks against it.
 
-    A difference has to hold for the quotient of the two; what stayed the same while the witness did not may have changed.
+    A difference has to hold for the quotient of the two; what is the same while the witness is not may have changed.
     """
     if verdict.word == "same":
         return replace(verdict, word="unclear") if witness.word in ("faster", "slower") else verdict
