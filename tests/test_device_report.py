@@ -102,6 +102,10 @@ def test_from_which_size_on_a_gpu_pays():
     assert found.with_transfers(cell) == cell.seconds("cuda")
 
 
+def test_a_gpu_alone_asks_for_a_cpu():
+    assert "no CPU was timed" in gpu.verdict(Findings([header()]), device(on_gpu(10, 2e-6)))
+
+
 def test_spills_are_named():
     spilled = cuda_ptx.row(Choice("relu", "value", "float32"), "sm_90", dict.fromkeys(rows.RESOURCES, 8))
     assert rows.check(spilled) is None

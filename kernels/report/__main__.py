@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--device",
         choices=["cuda"],
-        help="measure the kernels on the GPU, by events, against its own copy and PyTorch; prints the rows",
+        help="measure the kernels on the GPU, by events, against its own copy and PyTorch, for the page and in print",
     )
     found.set_defaults(scope="default")
     return found

@@ -63,7 +63,7 @@ def _answered(findings: Findings, race: Race | None, device: Device | None) -> I
     elif race and race.heats:
         yield _of_race_alone(race)
     else:
-        yield paragraph("Only a GPU was measured." if device else "Nothing was measured yet.", "answer")
+        yield paragraph(gpu.verdict(findings, device) if device else "Nothing was measured yet.", "answer")
 
 
 def _against(race: Race | None) -> str:

@@ -120,6 +120,8 @@ def _measured(findings: Findings, device: Device | None, charts: Mapping[str, st
 def verdict(findings: Findings, device: Device) -> str:
     """From which size on a GPU is faster than kernels.fastest, over the functions: one sentence."""
     name = escape(device.header["machine"])
+    if not any(DISPATCHER in cell.rows and device.call(cell) for cell in findings.sweep):
+        return f"{name}: no CPU was timed at its sizes; <code>python -m kernels.report</code> does that."
     against = f"kernels.fastest on {escape(findings.header['facts']['cpu'])}"
     found = {words: _over_all(findings, seconds_of) for words, seconds_of in _ways(device).items()}
     told = "; ".join(f"for {words}, {where}" for words, where in found.items())
