@@ -368,31 +368,44 @@ def _name_ids(root: ElementTree.Element, name: str) -> None:
 
 
 def _slim(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """What is drawn, with as many digits as are seen, without groups that group nothing."""
+    """What is drawn, without groups that group nothing."""
     for element in parent:
         element.tag = element.tag.removeprefix(NAMESPACE)
-        given = element.attrib
-        if element.tag in ("metadata", "style") or given.get("style") == "fill: none":
+        if element.tag in ("metadata", "style") or element.get("style") == "fill: none":
             continue
-        for key in given.keys() & {"d", "x", "y", "width", "height", "transform"}:
-            given[key] = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), given[key])
-        if "d" in given:
-            given["d"] = re.sub(r"\s*([A-Za-z])\s*", r"\1", given["d"].strip())
-        if given.get("transform", "").startswith("rotate(-0 "):
-            del given["transform"]
-        if "style" in given:
-            parts = [part for part in given["style"].split("; ") if part not in GOES_WITHOUT_SAYING]
-            given["style"] = ";".join(parts).replace(": ", ":")
-        element.tail = None
+        _shorten(element.attrib)
         element[:] = list(_slim(element))
+        element.tail = None
         if element.tag not in ("text", "tspan"):
             element.text = None
-        styles = {child.get("style") for child in element}
-        if element.tag == "g" and len(styles) == 1 and None not in styles:
-            given["style"] = styles.pop()
-            for child in element:
-                del child.attrib["style"]
-        yield from element if element.tag == "g" and not given else [element]
+        if element.tag == "g":
+            _share_style(element)
+        if element.tag == "g" and not element.attrib:
+            yield from element
+        elif element.tag != "defs" or len(element):
+            yield element
+
+
+def _shorten(given: dict[str, str]) -> None:
+    """As many digits as are seen, and no style that goes without saying."""
+    for key in given.keys() & {"d", "x", "y", "width", "height", "transform"}:
+        given[key] = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), given[key])
+    if "d" in given:
+        given["d"] = re.sub(r"\s*([A-Za-z])\s*", r"\1", given["d"].strip())
+    if given.get("transform", "").startswith("rotate(-0 "):
+        del given["transform"]
+    if "style" in given:
+        parts = [part for part in given.pop("style").split("; ") if part not in GOES_WITHOUT_SAYING]
+        given |= {"style": ";".join(parts).replace(": ", ":")} if parts else {}
+
+
+def _share_style(group: ElementTree.Element) -> None:
+    """A style that all of a group have is the group's."""
+    styles = {child.get("style") for child in group}
+    if len(group) > 1 and len(styles) == 1 and None not in styles:
+        group.set("style", styles.pop())
+        for child in group:
+            del child.attrib["style"]
 
 
 def draw_all(findings: Findings) -> dict[str, str]:

@@ -87,8 +87,8 @@ def _raced(race: Race, where: str) -> Iterator[str]:
     values = [heat for heat in race.heats if (heat.form, heat.dtype, heat.allocate) == ("value", "float32", True)]
     count, threads = len({heat.activation for heat in values}), race.header.get("threads")
     yield (
-        f"How many times as long as `kernels.fastest` others take ({where}): values of {count} functions, "
-        f"geometric mean, a new output each call, float32, {threads} threads for all, in turns:"
+        f"How many times as long as `kernels.fastest` others take ({where}): values of {count} functions "
+        f"as far as a library has them, geometric mean; float32, a new output each call, {threads} threads, in turns."
     )
     yield peers(race, values).markdown
     lost = "; ".join(map(loss, race.lost[:NAMED]))
