@@ -230,7 +230,7 @@ def _text(cell: dict[str, Row], name: str) -> str:
     if name not in cell:
         return DASH
     row = cell[name]
-    return f"{row['seconds_median'] / row['n'] * 1e9:.3g} ns<small>{row['ulp']:.2g} ULP</small>"
+    return f"{seconds(row['seconds_median'] / row['n'])}<small>{row['ulp']:.2g} ULP</small>"
 
 
 def _gain(findings: Findings, name: str) -> str:
