@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/levels.py kernels/activations.py kernels/co*.py)
 
-.PHONY: report report-quick report-full report-peers test lint format bench history verify bits exhaustive docs ptx ptx-sample wheels report-cuda tune info clean help
+.PHONY: report report-quick report-full report-peers sample test lint format bench history verify bits exhaustive docs ptx ptx-sample wheels report-cuda tune info clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,7 +46,7 @@ bench: $(VENV)/installed-dev ## time this commit with asv, and the working tree 
 
 RANGE ?= HEAD~3..HEAD
 
-history: $(VENV)/installed-dev ## time the commits of RANGE with asv (about 9 minutes each), judge the steps, write .asv/html
+history: $(VENV)/installed-dev ## time the commits of RANGE with asv (about 9 minutes each), judge the steps, write reports/history.html and .asv/html
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --launch-method spawn --skip-existing-commits $(RANGE)
 	$(BIN)/asv publish
@@ -63,6 +63,9 @@ exhaustive: $(VENV)/installed-dev ## all 2^32 float32 inputs, 10^8 of float64; s
 
 report-peers: $(VENV)/installed-numba,report,verify,peers ## race kernels.fastest against other libraries
 	$(BIN)/python -m kernels.report --peers all
+
+sample: $(VENV)/installed-numba,report,verify ## draw the newest finished results as reports/sample and into README.md
+	$(BIN)/python -m kernels.report.sample
 
 docs: $(VENV)/installed-report ## write a page for every function, reports/docs/index.html
 	$(BIN)/python -m kernels.report.docs

@@ -7,7 +7,6 @@ scikit-learn's.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,12 +67,18 @@ class Network:
 
 
 def network(activation: str, sizes: Sequence[int], rng: np.random.Generator, gain: float = 2.0) -> Network:
-    """A network before training: normal weights of variance gain / inputs, no bias."""
+    """A network before training: normal weights of variance gain / inputs, no bias.
+
+    Where the activation is a gate, hidden layers feed it pairs: twice as many numbers as they pass on.
+    """
+    record = lookup(activation)
+    pairs = 2 if record.gate else 1
+    widths = [*(pairs * width for width in sizes[1:-1]), sizes[-1]]
     layers = [
         (rng.normal(0, np.sqrt(gain / fan_in), (fan_in, width)).astype(np.float32), np.zeros(width, np.float32))
-        for fan_in, width in itertools.pairwise(sizes)
+        for fan_in, width in zip(sizes[:-1], widths, strict=True)
     ]
-    own = lookup(activation).learnable
+    own = record.learnable
     start = own and (own.example if own.default is None else own.default)
     learned = tuple(np.full(1, start, np.float32) for _ in sizes[1:-1]) if own else ()
     return Network(tuple(layers), activation, learned=learned)

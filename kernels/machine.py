@@ -27,9 +27,13 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _line(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read().strip()
+def line(path: str) -> str | None:
+    """What a system file of one line says; None where it can't be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return None
 
 
 @functools.cache
@@ -38,23 +42,17 @@ def caches() -> dict[str, int]:
     found = {}
     for index in range(MOST_CACHES):
         folder = f"/sys/devices/system/cpu/cpu0/cache/index{index}"
-        try:
-            kind, level, size = (_line(f"{folder}/{name}") for name in ("type", "level", "size"))
-            factor = {"K": 1 << 10, "M": 1 << 20}.get(size[-1:], 1)
-            nbytes = int(size.rstrip("KM")) * factor
-        except (OSError, ValueError):  # virtual machines leave some of these files out
+        kind, level, size = (line(f"{folder}/{name}") for name in ("type", "level", "size"))
+        if kind == "Instruction" or not (kind and level and size):  # virtual machines leave some of these files out
             continue
-        if kind != "Instruction":
-            found[f"L{level}{'d' if kind == 'Data' else ''}"] = nbytes
+        factor = {"K": 1 << 10, "M": 1 << 20}.get(size[-1:], 1)
+        found[f"L{level}{'d' if kind == 'Data' else ''}"] = int(size.rstrip("KM")) * factor
     return found
 
 
 def governor() -> str | None:
     """The frequency governor of the first processor, where it is readable."""
-    try:
-        return _line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    except OSError:
-        return None
+    return line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def commit() -> str | None:

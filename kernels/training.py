@@ -52,8 +52,8 @@ def available() -> None:
 
 
 def experiments(everything: bool, timed: Sequence[str], step_seconds: float) -> Iterator[Experiment]:
-    """All of them; with everything, of every elementwise function."""
-    records = [record for record in (RECORDS if everything else MEASURED) if record.elementwise]
+    """All of them; with everything, of every function that a hidden layer can have."""
+    records = [record for record in (RECORDS if everything else MEASURED) if record.kind != "row"]
     for record in records:
         for name, rate, bias in CONDITIONS:
             if name == "ordinary" or record.name in MORTAL:
@@ -95,8 +95,11 @@ def _look(net: Network, images: np.ndarray, labels: np.ndarray, test: np.ndarray
     probabilities = net.softmax(z[-1])
     right = probabilities[np.arange(len(labels)), labels]
     hidden = [(one, net.parameters(k)) for k, one in enumerate(z[:-1])]
-    slopes = [np.abs(net.function.derivative(one, *own)).max(axis=0) for one, own in hidden]
     outputs = [net.function(one, *own) for one, own in hidden]
+    slopes = [
+        _largest(net.function.backward(np.ones_like(y), one, *own), y.shape[1])
+        for y, (one, own) in zip(outputs, hidden, strict=True)
+    ]
     return {
         "loss": _number(-np.log(np.maximum(right, digits.SMALLEST)).mean()),
         "accuracy": float((probabilities[test].argmax(axis=1) == labels[test]).mean()),
@@ -104,6 +107,11 @@ def _look(net: Network, images: np.ndarray, labels: np.ndarray, test: np.ndarray
         "zeros": _zeros(outputs),
         "parameters": [_number(own[0]) for own in net.learned],
     }
+
+
+def _largest(slopes: np.ndarray, units: int) -> np.ndarray:
+    """The steepest slope of each unit over all images, of a pair that of its steeper half."""
+    return np.abs(slopes).reshape(-1, units).max(axis=0)
 
 
 def _zeros(outputs: Sequence[np.ndarray]) -> float:

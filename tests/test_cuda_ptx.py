@@ -258,9 +258,8 @@ def test_no_spills(key):
     choice, architecture = DRAWN[key]
     found = cuda_ptx.resources(ptx_of(key), architecture)
     if rows_path():
-        row = {"kind": "kernel", **choice._asdict(), "architecture": architecture, **found}
         with open(rows_path(), "a") as rows:
-            rows.write(json.dumps(row) + "\n")
+            rows.write(json.dumps(cuda_ptx.row(choice, architecture, found)) + "\n")
     assert (found["stack"], found["spill_stores"], found["spill_loads"]) == (0, 0, 0)
 
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from test_report import header, measurement, write
 
 pytest.importorskip("numba")
+pytest.importorskip("matplotlib")
+
+from kernels.backends import cuda_ptx
+from kernels.backends.numba_cuda import Choice
+from kernels.report import gpu, rows
+from kernels.report.findings import Findings
 
 RUN = """
 import sys
@@ -44,8 +51,72 @@ assert len(list(device.lines(found))) == len(measured) + 2 + 2
 """
 
 
-def test_rows_of_a_device(run_python, tmp_path):
-    run_python(RUN.replace("FOLDER", repr(str(tmp_path))), NUMBA_ENABLE_CUDASIM="1")
+def test_rows_of_a_device_are_on_the_page(run_python, tmp_path):
+    run_python(RUN.replace("FOLDER", repr(str(tmp_path / "results"))), NUMBA_ENABLE_CUDASIM="1")
+    from kernels.report.__main__ import DONE, main
+
+    cpu = [
+        measurement(name, n=n, backend=b)
+        for name in ("swish", "softmax")
+        for n in (1, 40)
+        for b in ("numpy", "fastest")
+    ]
+    write(tmp_path / "results" / "quick-20240101T000000.jsonl", [header(), *cpu])
+    choices = [Choice("relu", "value", "float32"), Choice("softmax", "backward", "float64", variant="warp")]
+    resources = [dict.fromkeys(rows.RESOURCES, 0) | {"registers": n} for n in (20, 72)]
+    compiled = [cuda_ptx.row(choice, "sm_90", found) for choice, found in zip(choices, resources, strict=True)]
+    write(tmp_path / rows.PTX_FILE, compiled)
+    assert main(["--render-only", "--output", str(tmp_path)]) == DONE
+    html = (tmp_path / "index.html").read_text()
+    assert "none is faster than kernels.fastest on A &lt;processor&gt;" in html
+    assert "None spills." in html
+    assert "at most 72 registers (softmax, backward, float64, warp, sm_90)" in html
+    assert html.count("<svg") == len(list((tmp_path / "charts").glob("*.svg")))
+
+
+def device(*found: dict) -> gpu.Device:
+    return gpu.Device([header(plan="cuda-quick", machine="A GPU"), *found])
+
+
+def on_gpu(n: int, seconds: float) -> dict:
+    times = {"seconds_q1": seconds, "seconds_median": seconds, "seconds_q3": seconds}
+    return measurement(n=n, cold=True) | times | {"backend": "cuda", "share_of_ceiling": 0.9}
+
+
+def test_from_which_size_on_a_gpu_pays():
+    """NumPy takes 1 us an element, ours 0.1: the kernel 2 us, its launch 5, and both transfers 500."""
+    found = device(
+        *(on_gpu(n, 2e-6) for n in (10, 100, 10_000)),
+        {"kind": "launch", "activation": "relu", "backend": "cuda", "n": 1000, "seconds": 5e-6},
+        *({"kind": "transfer", "bytes": 4 * n, "to_device": 2e-4, "to_host": 3e-4} for n in (10, 100, 10_000)),
+    )
+    cpu = [measurement(n=n, backend=b) for n in (10, 100, 10_000) for b in ("numpy", "fastest")]
+    findings = Findings([header(), *cpu])
+    (cell,) = [cell for cell in findings.sweep if cell.n == 100]
+    assert found.kernel("relu", "value", 100) == 2e-6
+    assert found.call(cell) == 5e-6
+    assert found.with_transfers(cell) == pytest.approx(505e-6)
+    assert "are on the GPU, from 100 on; for arrays that go there and back, from 10⁴ on" in gpu.verdict(findings, found)
+    measured = Findings([header(), *cpu, measurement(n=100) | {"backend": "cuda"}])
+    (cell,) = [cell for cell in measured.sweep if cell.n == 100]
+    assert found.with_transfers(cell) == cell.seconds("cuda")
+
+
+def test_a_gpu_alone_asks_for_a_cpu():
+    assert "no CPU was timed" in gpu.verdict(Findings([header()]), device(on_gpu(10, 2e-6)))
+
+
+def test_spills_are_named():
+    spilled = cuda_ptx.row(Choice("relu", "value", "float32"), "sm_90", dict.fromkeys(rows.RESOURCES, 8))
+    assert rows.check(spilled) is None
+    assert "relu, float32, sm_90: 8 bytes stored" in gpu.compiled([spilled])
+
+
+def test_what_is_missing_names_its_command():
+    html = gpu.section(Findings([header()]), gpu.Gpu(), {})
+    assert "no &lt;GPU&gt;" in html
+    assert "--device cuda" in html
+    assert "make ptx" in html
 
 
 def test_without_a_gpu_the_command_says_so(capsys):

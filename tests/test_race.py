@@ -128,6 +128,7 @@ def test_losses_are_listed_the_worst_first_and_counted():
     assert [heat.form for heat in race.lost] == ["backward", "value"]
     assert loss(race.lost[1]) == "relu, float32 at 10³: torch takes 0.80 of the time (0.70 to 0.90)"
     assert label(race.lost[0].line) == "relu, backward, float32"
+    assert label(("relu", "value", "float64", False)) == "relu, float64, out="
     assert summary(race.heats).startswith("0 wins, 0 ties within 5 %, 2 losses in 2 cells")
     assert "in 0.0 %" in summary(race.heats)
     assert summary([]) == "nothing was compared"

@@ -375,8 +375,29 @@ def test_ids_and_references_of_charts_fit(drawn):
     assert set(re.findall(r'href="#([^"]*)"', html)) | set(re.findall(r"url\(#([^)]*)\)", html)) <= set(ids)
 
 
+def test_charts_keep_their_words_and_drop_what_is_not_seen():
+    pytest.importorskip("matplotlib")
+    from kernels.report import charts
+
+    figure = charts.Figure((2, 2))
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color=charts.INK, marker="o")
+    axes.set_title("0.123456 <as it is>")
+    axes.set_xlabel("$10^{-3}$")
+    drawn = charts.svg(figure, "one")
+    assert "0.123456 &lt;as it is&gt;" in drawn
+    assert "".join(re.findall(">([^<]*)</tspan>", drawn)) == "10\N{MINUS SIGN}3"
+    assert "currentColor" in drawn
+    assert not re.search(r"\d\.\d\d", " ".join(re.findall(r' (?:d|x|y)="([^"]*)"', drawn)))
+    used, known = (set(re.findall(pattern, drawn)) for pattern in (r'(?:url\(|href=")#([^)"]*)', r' id="([^"]*)"'))
+    assert used == known
+    assert not known & set(re.findall(r' id="([^"]*)"', charts.svg(figure, "other")))
+
+
 def test_the_page_says_what_the_rows_say(drawn):
     _, html = drawn
+    assert "A &lt;processor&gt;, 2 cores, x86-64-v3, measured 2024-01-01, commit abc" in html[: html.index("<nav")]
+    assert "not raced yet" in html[: html.index("<nav")]
     assert "Write it in <strong>Cython</strong>, at any size" in html
     assert "the fastest in 12 of 12 comparisons" in html
     assert "as fast as the best of them, or faster, in 12 of 12 cells" in html
@@ -409,7 +430,7 @@ def test_the_answer_names_size_and_price(drawn):
     ]
     assert pays_from(Findings([header(), *late]), "numba") == "from 10³ on"
     assert "Numba CUDA</th>" in drawn[1]
-    assert "a GPU, transfers" in drawn[1]
+    assert "a GPU, numba-cuda" in drawn[1]
 
 
 def test_compiling_pays_after_its_cost_over_the_gain():
@@ -491,7 +512,8 @@ def test_a_file_that_says_nothing_is_left_out_and_the_rest_drawn(tmp_path, capsy
     (results / "quick-20250101T000000.jsonl").write_text("what is this\n")
     write(results / "peers-quick-20250101T000000.jsonl", [header(format=0)])
     assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE
-    told = capsys.readouterr().err
+    out, told = capsys.readouterr()
+    assert "Against other libraries: python -m kernels.report --peers all" in out
     assert "quick-20250101T000000.jsonl has no readable run row" in told
     assert "peers-quick-20250101T000000.jsonl has no readable run row" in told
     assert "--fresh" in told

@@ -30,7 +30,7 @@ def wide(net: digits.Network) -> digits.Network:
     return replace(net, layers=layers, learned=tuple(own.astype(np.float64) for own in net.learned))
 
 
-@pytest.mark.parametrize("name", ["tanh", "swish", "prelu", "threshold"])
+@pytest.mark.parametrize("name", ["tanh", "swish", "prelu", "threshold", "swiglu"])
 def test_gradients_are_those_of_the_loss(name, images):
     net = wide(digits.network(name, (64, 8, 6, 10), np.random.default_rng(1)))
     found = digits.gradients(net, *images)
@@ -50,7 +50,7 @@ def test_gradients_are_those_of_the_loss(name, images):
 
 def ran(kind: str, experiment: str, name: str) -> dict:
     wanted = (kind, (experiment, name))
-    (found,) = [one for one in training.experiments(False, (), 0) if (one.kind, one.key) == wanted]
+    (found,) = [one for one in training.experiments(True, (), 0) if (one.kind, one.key) == wanted]
     (row,) = found.run()
     assert check(row) is None
     assert training.key(row) == found.key
@@ -63,6 +63,13 @@ def test_a_network_learns_with_its_parameters():
     assert row["loss"][-1] < 0.2
     assert row["parameters"][0] == [0.25, 0.25] != row["parameters"][-1]
     assert ran("learning", "ordinary", "prelu") == row
+
+
+def test_a_network_of_gated_pairs_learns():
+    row = ran("learning", "ordinary", "reglu")
+    assert row["accuracy"][-1] > 0.9
+    assert row["dead"][0] == 0
+    assert 0.2 < row["zeros"][0] < 0.8
 
 
 def test_units_of_relu_die_and_those_of_elu_do_not():
@@ -82,9 +89,9 @@ def test_gradients_vanish_with_sigmoid_and_selu_normalises_itself():
     assert relu["variance"][-1] > 1e3 * relu["variance"][0]
 
 
-def test_every_elementwise_function_has_its_experiments():
+def test_every_function_of_a_hidden_layer_has_its_experiments():
     keys = {one.key for one in training.experiments(True, (), 0) if one.kind == "learning"}
-    assert {name for _, name in keys} == {record.name for record in RECORDS if record.elementwise}
+    assert {name for _, name in keys} == {record.name for record in RECORDS if record.kind != "row"}
 
 
 def test_a_step_is_timed_by_backend(monkeypatch):

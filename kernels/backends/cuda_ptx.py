@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 #: Those that every kernel is compiled for: A100's, and H100's and H200's.
 ARCHITECTURES = ("sm_80", "sm_90")
@@ -37,6 +38,11 @@ def ptxas() -> str | None:
     packages = [Path(place) for place in spec.submodule_search_locations] if spec else []
     found = next((str(p) for place in packages for p in sorted(place.glob("*/bin/ptxas"))), None)
     return found or shutil.which("ptxas")
+
+
+def row(choice: NamedTuple, architecture: str, found: dict[str, int]) -> dict[str, str | int]:
+    """A kernel and its ``resources``, as the report reads them."""
+    return {"kind": "kernel", **choice._asdict(), "architecture": architecture, **found}
 
 
 def resources(ptx: str, architecture: str) -> dict[str, int]:

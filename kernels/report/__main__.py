@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--device",
         choices=["cuda"],
-        help="measure the kernels on the GPU, by events, against its own copy and PyTorch; prints the rows",
+        help="measure the kernels on the GPU, by events, against its own copy and PyTorch, for the page and in print",
     )
     found.set_defaults(scope="default")
     return found
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.compare:
             return compare_two(*given.compare, given.output / "results")
         if given.history:
-            return show_history()
+            return show_history(given.output)
         if given.self_test:
             return test_itself(given.output / "results")
         code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
@@ -156,8 +156,7 @@ def measure_device(given: argparse.Namespace) -> int:
     except (KeyError, BackendUnavailable) as error:
         return _fail(error.args[0])
     print("\n".join(device.lines(rows.read(path)[0])))
-    print(f"{path}: the rows.")
-    return DONE
+    return draw(given.output)
 
 
 def announce(console, made, going) -> None:
@@ -257,7 +256,8 @@ def compare_two(first: str, second: str, folder: Path) -> int:
     return DONE
 
 
-def show_history() -> int:
+def show_history(folder: Path) -> int:
+    """Commit by commit, in the terminal and as a page."""
     from kernels.report import compare
 
     steps = compare.steps()
@@ -265,6 +265,14 @@ def show_history() -> int:
         return _fail(f"{compare.ASV} has no two commits of one machine; time them first: make history")
     for step in steps:
         show_comparison(step)
+    try:
+        from kernels.report import history
+    except ImportError as error:
+        return _fail(f"the page needs matplotlib ({error}); {INSTALL}")
+    target = folder / "history.html"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(history.page(steps, (folder / "index.html").exists()), encoding="utf-8")
+    print(f"{target}: the page.")
     return DONE
 
 
@@ -301,37 +309,30 @@ def test_itself(folder: Path) -> int:
 
 # ---------------------------------------------------------------- drawing
 def draw(folder: Path) -> int:
-    """Charts and page from the newest results, and from the newest race with other libraries."""
-    results = folder / "results"
-    own, found, problems = rows.latest_readable(results)
-    race_file, raced, others = rows.latest_readable(results, f"{rows.PEERS_PLAN}*")
-    problems += others
-    for problem in problems:
+    """Charts and page from the newest results, of this project's own, of a race and of a GPU."""
+    from kernels.report.material import Material
+
+    found = Material(folder)
+    for problem in found.problems:
         print(problem, file=sys.stderr)
-    paths = [path for path in (own, race_file) if path is not None]
-    if not paths:
-        return _fail(f"there are no results in {results} that can be read; measure first: python -m kernels.report")
+    if not found.paths:
+        return _fail(
+            f"there are no results in {found.results} that can be read; measure first: python -m kernels.report"
+        )
     try:
-        from kernels.report import charts, overviews, page, trust
+        drawn = found.charts()
     except ImportError as error:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
-    from kernels.report import accuracy
-    from kernels.report.findings import Findings
-    from kernels.report.race import Race
-
-    # Without a run of its own the page has the race alone.
-    findings = Findings(found or [row for row in raced if row["kind"] != "measurement"])
-    race = Race(raced) if raced else None
-    drawn = charts.draw_all(findings) | overviews.draw_all(findings, race)
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     for name, text in drawn.items():
         (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
     target = folder / "index.html"
-    documented = {path.stem for path in (folder / page.DOCS).glob("*.html")}
-    swept, trusted = accuracy.swept(folder), trust.found(results)
-    text = page.render(findings, drawn, problems, race, swept, documented, trusted)
-    target.write_text(text, encoding="utf-8")
-    print(f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, paths))}: the rows.")
+    target.write_text(found.page(drawn, found.documented), encoding="utf-8")
+    print(
+        f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, found.paths))}: the rows."
+    )
+    if found.race is None:
+        print("Against other libraries: python -m kernels.report --peers all")
     return DONE
 
 

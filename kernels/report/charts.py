@@ -8,8 +8,10 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, power, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, form_label, power, slope_form
 from kernels.report.rows import Row
 
 if TYPE_CHECKING:  # facts loads formulas, which no chart of measurements needs
@@ -32,6 +34,9 @@ GREY = "#8a8f98"
 VALUE_COLOR, SLOPE_COLOR = "#3b82c4", "#e0762c"
 #: On the colours of the backends, on either ground.
 TILE_TEXT = "#101318"
+#: Functions by colour; after the last, the dashes change.
+PALETTE = ("#4e79a7", "#f28e2b", "#e15759", "#59a14f", "#b07aa1", "#9c755f", "#d4a017", "#76b7b2", "#d37295", "#8a8f98")
+DASHES = ("-", "--", ":", "-.")
 SIZE = (4.6, 3.3)
 
 STYLE = {
@@ -47,18 +52,37 @@ STYLE = {
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
+    # Grid lines are marks enough.
+    "xtick.bottom": False,
+    "ytick.left": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": GREY,
     "grid.alpha": 0.3,
     "grid.linewidth": 0.6,
+    "lines.solid_capstyle": "butt",
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "figure.constrained_layout.use": True,
 }
+
+NAMESPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+#: What the whole chart has, and what its parts need not repeat.
+SAID_ONCE = {
+    "font-family": "'DejaVu Sans', sans-serif",
+    "font-size": "9px",
+    "fill": "currentColor",
+    "stroke-linejoin": "round",
+}
+GOES_WITHOUT_SAYING = (
+    "font-family: 'DejaVu Sans', sans-serif",
+    "font-size: 9px",
+    "text-anchor: start",
+    "fill: currentColor",
+)
 
 Backends = Mapping[str, Mapping[str, str]]
 
@@ -89,6 +113,12 @@ def look(backends: Backends, name: str) -> dict:
         "markersize": 6 if record["marker"] == "*" else 4,
         "zorder": 4 if base == DISPATCHER else 3,
     }
+
+
+def style_of(k: int) -> dict:
+    """Of the k-th of many lines."""
+    dashes = DASHES[k // len(PALETTE) % len(DASHES)]
+    return {"color": PALETTE[k % len(PALETTE)], "linestyle": dashes, "marker": "o", "markersize": 3, "linewidth": 1.3}
 
 
 def visible(color: str) -> str:
@@ -170,6 +200,14 @@ def _finish(figure: Figure, axes: Axes, suffix: str = "") -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: power(n)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{suffix}" if y < 1e4 else power(y) + suffix))
     figure.legend(loc="outside lower center", ncols=3, handlelength=1.8, columnspacing=1.2)
+    return figure
+
+
+def with_legend(figure: Figure, axes: Axes, title: str, label: str, columns: int = 4) -> Figure:
+    """Title, what the x-axis is, and the legend beneath."""
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(label)
+    figure.legend(loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2)
     return figure
 
 
@@ -268,7 +306,7 @@ def crossover_map(findings: Findings) -> Figure:
     axes.set_xlim(-0.5, len(sizes) - 0.5)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xticks(range(len(sizes)), map(power, sizes))
-    axes.set_yticks(range(len(lines)), [name if form == "value" else f"{name}, {form}" for name, form in lines])
+    axes.set_yticks(range(len(lines)), [form_label(*line) for line in lines])
     axes.set_xlabel("elements")
     axes.grid(visible=False)
     axes.tick_params(length=0)
@@ -301,18 +339,73 @@ def compact(factor: float) -> str:
 # ---------------------------------------------------------------- SVG
 def svg(figure: Figure, name: str) -> str:
     """The figure as SVG text that follows the page's colours; ``name`` keeps its ids apart from other charts' ids."""
+    for line in (line for axes in figure.axes for line in (*axes.get_xgridlines(), *axes.get_ygridlines())):
+        line.set_clip_on(False)  # it ends where the axes do
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = text.replace(INK, "currentColor")
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = text.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-    )
+    root = ElementTree.fromstring(buffer.getvalue().replace(INK, "currentColor"))
+    attributes = {"viewBox": root.get("viewBox"), **SAID_ONCE}
+    _name_ids(root, name)
+    slim = ElementTree.Element("svg", attributes, xmlns=NAMESPACE.strip("{}"))
+    slim.extend(_slim(root))
+    return ElementTree.tostring(slim, encoding="unicode")
+
+
+def _name_ids(root: ElementTree.Element, name: str) -> None:
+    """Ids that something refers to become short ones; the others go, and with them most groups."""
+    found = re.findall(r'(?:url\(#|href="#)([^)"]*)', ElementTree.tostring(root, encoding="unicode"))
+    prefix = f"c{zlib.crc32(name.encode()):x}"
+    short = {long: f"{prefix}-{k}" for k, long in enumerate(dict.fromkeys(found))}
+    for element in root.iter():
+        given = element.attrib
+        if target := given.pop(LINK, None):
+            given["href"] = f"#{short[target[1:]]}"
+        if clip := given.get("clip-path"):
+            given["clip-path"] = f"url(#{short[clip[5:-1]]})"
+        if long := given.pop("id", None):
+            given |= {"id": short[long]} if long in short else {}
+
+
+def _slim(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """What is drawn, without groups that group nothing."""
+    for element in parent:
+        element.tag = element.tag.removeprefix(NAMESPACE)
+        if element.tag in ("metadata", "style") or element.get("style") == "fill: none":
+            continue
+        _shorten(element.attrib)
+        element[:] = list(_slim(element))
+        element.tail = None
+        if element.tag not in ("text", "tspan"):
+            element.text = None
+        if element.tag == "g":
+            _share_style(element)
+        if element.tag == "g" and not element.attrib:
+            yield from element
+        elif element.tag != "defs" or len(element):
+            yield element
+
+
+def _shorten(given: dict[str, str]) -> None:
+    """As many digits as are seen, and no style that goes without saying."""
+    for key in given.keys() & {"d", "x", "y", "width", "height", "transform"}:
+        given[key] = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), given[key])
+    if "d" in given:
+        given["d"] = re.sub(r"\s*([A-Za-z])\s*", r"\1", given["d"].strip())
+    if given.get("transform", "").startswith("rotate(-0 "):
+        del given["transform"]
+    if "style" in given:
+        parts = [part for part in given.pop("style").split("; ") if part not in GOES_WITHOUT_SAYING]
+        given |= {"style": ";".join(parts).replace(": ", ":")} if parts else {}
+
+
+def _share_style(group: ElementTree.Element) -> None:
+    """A style that all of a group have is the group's."""
+    styles = {child.get("style") for child in group}
+    if len(group) > 1 and len(styles) == 1 and None not in styles:
+        group.set("style", styles.pop())
+        for child in group:
+            del child.attrib["style"]
 
 
 def draw_all(findings: Findings) -> dict[str, str]:

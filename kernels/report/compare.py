@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from kernels.report import rows
-from kernels.report.findings import BASELINE
+from kernels.report.findings import BASELINE, case_label
 from kernels.report.race import digits
 from kernels.report.rows import Row
 from kernels.report.verdicts import CONFIDENCE, WORDS, Verdict, beside, of_quartiles
@@ -154,15 +154,9 @@ def _witness(case: tuple) -> tuple:
 
 
 def label(case: tuple) -> str:
-    """relu, derivative, float32, 1000, cython"""
+    """relu, derivative, float64, 1,000, cython"""
     fields = dict(zip(rows.CASE, case, strict=True))
-    form = "" if fields["form"] == "value" else fields["form"]
-    data = "" if fields["data"] == "normal" else fields["data"]
-    accuracy = "" if fields["accuracy"] == "fast" else fields["accuracy"]
-    flags = [name for name in ("allocate", "cold") if fields[name]]
-    threads = "" if fields["threads"] is None else f"{fields['threads']} threads"
-    parts = (fields["activation"], form, fields["dtype"], f"{fields['n']:,}", data, accuracy, *flags, threads)
-    return ", ".join(filter(None, (*parts, fields["backend"])))
+    return f"{case_label(fields)}, {fields['n']:,}, {fields['backend']}"
 
 
 def lines(comparison: Comparison, every: bool = False) -> list[tuple[str, str, str, str, str]]:

@@ -62,7 +62,7 @@ def _governor() -> Condition | None:
 
 def _turbo() -> Condition | None:
     for path, on in TURBO:
-        value = _line(path)
+        value = machine.line(path)
         if value is not None:
             turbo = value == on
             words = "the clock depends on heat and on what neighbours do" if turbo else "the clock is steady"
@@ -85,20 +85,12 @@ def _virtual() -> Condition | None:
 
 
 def _siblings() -> Condition | None:
-    value = _line(SIBLINGS)
+    value = machine.line(SIBLINGS)
     if value is None:
         return None
     shared = any(mark in value for mark in ",-")
     words = "two threads share a core: both run slower than one alone" if shared else "every thread has its core"
     return Condition("threads of a core", value if shared else "one", not shared, words)
-
-
-def _line(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().strip()
-    except OSError:
-        return None
 
 
 def in_words(found: list[Row]) -> list[str]:

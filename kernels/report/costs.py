@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from html import escape
 from statistics import median
 
-from kernels.activations import Activation
 from kernels.report import rows
 from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, Findings, is_ordinary, power
-from kernels.report.html import DASH, bullets, count, dotted, folded, paragraph, seconds, table, times
+from kernels.report.html import DASH, bullets, count, dotted, folded, seconds, table, times
 from kernels.report.rows import Row
 
 #: Sizes at which it is said after how many calls compiling pays.
@@ -51,7 +50,7 @@ def _calls_to_pay(findings: Findings, name: str, n: int) -> str:
     if not found:
         return DASH
     middle = median(found)
-    return "never" if middle == math.inf else f"{count(middle)} calls" if middle > 1 else "the first call"
+    return "never" if middle == math.inf else f"{count(math.ceil(middle))} calls" if middle > 1 else "the first call"
 
 
 # ---------------------------------------------------------------- outputs and caches
@@ -231,7 +230,7 @@ def _text(cell: dict[str, Row], name: str) -> str:
     if name not in cell:
         return DASH
     row = cell[name]
-    return f"{row['seconds_median'] / row['n'] * 1e9:.3g} ns<small>{row['ulp']:.2g} ULP</small>"
+    return f"{seconds(row['seconds_median'] / row['n'])}<small>{row['ulp']:.2g} ULP</small>"
 
 
 def _gain(findings: Findings, name: str) -> str:
@@ -248,23 +247,3 @@ def _gain(findings: Findings, name: str) -> str:
     compared = f"{dotted(findings, name)} takes {times(median(factors.values()))} as long as {dotted(findings, base)}"
     ends = f"{times(factors[least])} for {escape(least)}, {times(factors[most])} for {escape(most)}"
     return f"{compared}, median over the functions; {ends}."
-
-
-# ---------------------------------------------------------------- the GPU
-def gpu(findings: Findings) -> str:
-    """CPU against GPU, transfers included; or why there is none."""
-    if "cuda" not in findings.backends:
-        why = findings.header["left_out"].get("cuda")
-        return paragraph(f"Not measured: {escape(why)}.") if why else ""
-    body = [
-        [escape(record.name), *(_against(findings, record, n) for n in findings.sizes)]
-        for record in findings.activations
-    ]
-    return table(["function", *map(power, findings.sizes)], body)
-
-
-def _against(findings: Findings, record: Activation, n: int) -> str:
-    cell = findings.cell(record.name, "value", n)
-    if cell is None or not {"cuda", DISPATCHER} <= cell.rows.keys():
-        return DASH
-    return f"{seconds(cell.seconds('cuda'))}<small>CPU {seconds(cell.seconds(DISPATCHER))}</small>"

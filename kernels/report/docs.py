@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kernels.report import accuracy
 from kernels.report.__main__ import DONE, INSTALL, USAGE, draw
+from kernels.report.material import DOCS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,13 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from rich.progress import track
 
-        from kernels.report import page, reference
+        from kernels.report import reference
     except ImportError as error:
         print(
             f"python -m kernels.report.docs: the pages need matplotlib and mpmath ({error}); {INSTALL}", file=sys.stderr
         )
         return USAGE
-    target = folder / page.DOCS
+    target = folder / DOCS
     target.mkdir(parents=True, exist_ok=True)
     reported = (folder / "index.html").exists()
     jobs = reference.pages(accuracy.swept(folder), reported)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from kernels.activations import RECORDS, Activation
 from kernels.report import rows
@@ -212,17 +213,55 @@ def level_with_best(cells: Iterable[Cell]) -> tuple[int, int]:
     return sum(not cell.is_slower(DISPATCHER, cell.winner) for cell in compared), len(compared)
 
 
-def condition(row: Row) -> str:
-    """In words, how a row differs from the sweep."""
-    words = [
-        "" if row["dtype"] == "float32" else row["dtype"],
-        "" if row["data"] == "normal" else f"{row['data']} data",
-        "" if row["accuracy"] == "fast" else row["accuracy"],
-        "new output, kept" if row["keep"] else "new output, dropped" if row["allocate"] else "",
-        "caches evicted" if row["cold"] else "",
-        "" if row["threads"] is None else f"threads: {row['threads']}",
-    ]
-    return ", ".join(filter(None, words)) or "as in the sweep"
+def extent(factors: Mapping[int, float]) -> str:
+    """Sizes -> how many times as fast, as words: at which sizes it is faster."""
+    slower = [n for n, factor in factors.items() if factor <= 1]
+    faster = [n for n, factor in factors.items() if factor > 1]
+    if not factors:
+        return "not measured"
+    if not slower:
+        return "at every size"
+    after = [n for n in faster if n > max(slower)]
+    if after:
+        return f"from {power(min(after))} on"
+    return f"up to {power(max(faster))}" if faster else "nowhere"
+
+
+def form_label(activation: str, form: str) -> str:
+    """relu, derivative"""
+    return activation if form == "value" else f"{activation}, {form}"
+
+
+def about(header: Row) -> str:
+    """A run in a line: machine, level, day, commit, plan."""
+    facts, commit = header["facts"], header["commit"]
+    known = (
+        f"{facts['cpu']}, {facts['cores']} cores",
+        facts["level"],
+        f"measured {header['started'][:10]}",
+        f"commit {commit}" if commit else "outside a checkout",
+        f"plan {header['plan']}",
+    )
+    return ", ".join(filter(None, known))
+
+
+def condition(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
+    """In words, how a case differs from the usual; nothing where it does not."""
+    words = {
+        "dtype": case["dtype"],
+        "data": f"{case['data']} data",
+        "accuracy": case["accuracy"],
+        "keep": "new output, kept",
+        "allocate": "" if case["keep"] else "new output, dropped" if case["allocate"] else "out=",
+        "cold": "cold caches",
+        "threads": f"threads: {case['threads']}",
+    }
+    return ", ".join(text for key, text in words.items() if text and case[key] != usual[key])
+
+
+def case_label(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> str:
+    """relu, derivative, float64, new output, kept"""
+    return ", ".join(filter(None, (form_label(case["activation"], case["form"]), condition(case, usual))))
 
 
 def power(n: float) -> str:

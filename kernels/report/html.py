@@ -9,7 +9,7 @@ from importlib import resources
 from string import Template
 
 from kernels.report.charts import INK, TIMES, compact, visible
-from kernels.report.findings import Cell, Findings
+from kernels.report.findings import Cell, Findings, form_label
 from kernels.report.race import Race
 
 #: Stands where nothing was measured.
@@ -113,8 +113,7 @@ def times(factor: float | None) -> str:
 
 
 def label(cell: Cell) -> str:
-    form = "" if cell.form == "value" else f", {cell.form}"
-    return escape(f"{cell.activation}{form}")
+    return escape(form_label(cell.activation, cell.form))
 
 
 def listed(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Charts that look across functions: roofs, errors beside times, textbook loops, outputs and caches, a network."""
+"""Charts that look across functions: roofs, errors beside times, textbook loops, outputs and caches, GPU, network."""
 
 from __future__ import annotations
 
@@ -11,19 +11,32 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kernels.activations import lookup
 from kernels.report import costs, lessons
-from kernels.report.charts import GREY, INK, SIZE, Backends, look, styled, svg, time_per_element, visible
+from kernels.report.charts import (
+    DASHES,
+    GREY,
+    INK,
+    SIZE,
+    Backends,
+    look,
+    style_of,
+    styled,
+    svg,
+    time_per_element,
+    visible,
+    with_legend,
+)
 from kernels.report.findings import DISPATCHER, IN_CACHE, Findings, power, slope_form
+from kernels.report.gpu import Device
 from kernels.report.race import Race
 from kernels.report.rows import Row
 
-#: Functions by colour; after the last, the dashes change.
-PALETTE = ("#4e79a7", "#f28e2b", "#e15759", "#59a14f", "#b07aa1", "#9c755f", "#d4a017", "#76b7b2", "#d37295", "#8a8f98")
-DASHES = ("-", "--", ":", "-.")
 #: Where an error of nothing stands on a logarithmic axis.
 LEAST_ULP = 0.05
+#: The function by which CPU and GPU are compared in a picture.
+SHOWN = "sigmoid"
 
 
-def draw_all(findings: Findings, race: Race | None) -> dict[str, str]:
+def draw_all(findings: Findings, race: Race | None, device: Device | None = None) -> dict[str, str]:
     """Every chart across functions: name -> SVG text."""
     figures: dict[str, Figure] = {}
     backends = findings.header["backends"]
@@ -41,7 +54,7 @@ def draw_all(findings: Findings, race: Race | None) -> dict[str, str]:
     heaviest = costs.heaviest(findings)
     if heaviest:
         figures["memory"] = outputs(heaviest, backends)
-    figures |= network(findings) | peers(race)
+    figures |= network(findings) | peers(race) | (on_gpu(findings, device) if device else {})
     return {name: svg(figure, name) for name, figure in figures.items()}
 
 
@@ -76,7 +89,7 @@ def roofline(findings: Findings, threads: int) -> Figure:
             fontsize=8,
         )
     for k, (name, mine) in enumerate(kernels_.items()):
-        at, style = [costs.bytes_of(row) for row in mine], _style(k)
+        at, style = [costs.bytes_of(row) for row in mine], style_of(k)
         low, high = ([n / row[f"seconds_{q}"] * 1e-9 for n, row in zip(at, mine, strict=True)] for q in ("q3", "q1"))
         axes.fill_between(at, low, high, color=style["color"], alpha=0.2, linewidth=0)
         axes.plot(at, [row["gb_per_s"] for row in mine], label=name, **style)
@@ -89,11 +102,6 @@ def roofline(findings: Findings, threads: int) -> Figure:
     if kernels_:
         figure.legend(loc="outside lower center", ncols=4, handlelength=1.8, columnspacing=1.2)
     return figure
-
-
-def _style(k: int) -> dict:
-    dashes = DASHES[k // len(PALETTE) % len(DASHES)]
-    return {"color": PALETTE[k % len(PALETTE)], "linestyle": dashes, "marker": "o", "markersize": 3, "linewidth": 1.3}
 
 
 def _plain_decades(axes: Axes) -> None:
@@ -198,6 +206,62 @@ def outputs(conditions: Sequence[tuple[str, Mapping[str, Row]]], backends: Backe
     return figure
 
 
+# ---------------------------------------------------------------- a GPU
+def on_gpu(findings: Findings, device: Device) -> dict[str, Figure]:
+    """The values of one function on CPU and GPU by size, and of all as shares of the device's copy."""
+    values = [record.name for record in findings.activations if (record.name, "value") in device.kernels]
+    figures = {"gpu-share": gpu_shares(device)} if device.kernels else {}
+    if values:
+        figures["gpu-time"] = gpu_times(findings, device, SHOWN if SHOWN in values else values[0])
+    return figures
+
+
+@styled
+def gpu_times(findings: Findings, device: Device, name: str) -> Figure:
+    """Nanoseconds an element of a value by size: the CPU, the GPU alone, and with transfers."""
+    cells = [cell for cell in findings.sweep if (cell.activation, cell.form) == (name, "value")]
+    backends = findings.header["backends"]
+    lines = {
+        look(backends, DISPATCHER)["label"]: (
+            DISPATCHER,
+            "-",
+            lambda cell: cell.rows.get(DISPATCHER) and cell.seconds(DISPATCHER),
+        ),
+        "GPU, kernel alone": ("cuda", "-", lambda cell: device.kernel(name, "value", cell.n)),
+        "GPU, with transfers": ("cuda", "--", device.with_transfers),
+    }
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    for label, (backend, dashes, seconds_of) in lines.items():
+        found = [
+            (cell.n, took / cell.n * 1e9) for cell in sorted(cells, key=lambda c: c.n) if (took := seconds_of(cell))
+        ]
+        style = look(backends, backend) | {"linestyle": dashes, "label": label, "linewidth": 1.5}
+        axes.plot([n for n, _ in found], [took for _, took in found], **style)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylabel("ns an element")
+    _plain_decades(axes)
+    return with_legend(figure, axes, f"{name}: CPU and GPU", "elements", columns=3)
+
+
+@styled
+def gpu_shares(device: Device) -> Figure:
+    """GB/s of each function's value as a share of the device's own copy."""
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    values = [(name, sizes) for (name, form), sizes in device.kernels.items() if form == "value"]
+    for k, (name, sizes) in enumerate(values):
+        found = {n: one["cuda"]["share_of_ceiling"] for n, one in sizes.items() if "cuda" in one}
+        axes.plot(list(found), list(found.values()), label=name, **style_of(k))
+    axes.axhline(1, color=GREY, linewidth=1.2, linestyle="-.")
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: power(n)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    return with_legend(figure, axes, "share of the device's own copy", "elements")
+
+
 # ---------------------------------------------------------------- other libraries
 def peers(race: Race | None) -> dict[str, Figure]:
     """Time by size of every library, float32 and a new output each call."""
@@ -247,9 +311,9 @@ def over_epochs(rows: Sequence[Row], what: str, title: str) -> Figure:
     figure = Figure(SIZE)
     axes = figure.add_subplot()
     for k, row in enumerate(rows):
-        axes.plot(range(len(row[what])), row[what], label=row["activation"], **_style(k))
+        axes.plot(range(len(row[what])), row[what], label=row["activation"], **style_of(k))
     axes.set_ylim(-0.03, 1.03)
-    return _with_legend(figure, axes, title, "epoch")
+    return with_legend(figure, axes, title, "epoch")
 
 
 @styled
@@ -259,9 +323,9 @@ def parameters(rows: Sequence[Row]) -> Figure:
     axes = figure.add_subplot()
     for k, row in enumerate(rows):
         for layer, values in enumerate(zip(*row["parameters"], strict=True)):
-            style = _style(k) | {"linestyle": DASHES[layer % len(DASHES)]}
+            style = style_of(k) | {"linestyle": DASHES[layer % len(DASHES)]}
             axes.plot(range(len(values)), _drawable(values), label=f"{row['activation']}, layer {layer + 1}", **style)
-    return _with_legend(figure, axes, "learned parameters", "epoch", columns=2)
+    return with_legend(figure, axes, "learned parameters", "epoch", columns=2)
 
 
 @styled
@@ -269,23 +333,16 @@ def by_layer(rows: Sequence[Row], what: str, title: str) -> Figure:
     figure = Figure(SIZE)
     axes = figure.add_subplot()
     for k, row in enumerate(rows):
-        axes.plot(range(1, len(row[what]) + 1), _drawable(row[what]), label=row["activation"], **_style(k))
+        axes.plot(range(1, len(row[what]) + 1), _drawable(row[what]), label=row["activation"], **style_of(k))
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
-    return _with_legend(figure, axes, title, "layer")
+    return with_legend(figure, axes, title, "layer")
 
 
 def _drawable(values: Sequence[float | None]) -> list[float]:
     """What became infinite is a gap."""
     return [math.nan if value is None else value for value in values]
-
-
-def _with_legend(figure: Figure, axes: Axes, title: str, label: str, columns: int = 4) -> Figure:
-    axes.set_title(title, loc="left")
-    axes.set_xlabel(label)
-    figure.legend(loc="outside lower center", ncols=columns, handlelength=1.8, columnspacing=1.2)
-    return figure
 
 
 @styled

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
 from kernels.activations import Activation
-from kernels.report import costs, lessons, rows, trust
+from kernels.report import costs, history, lessons, rows, trust
 from kernels.report.accuracy import DTYPES, MANY, NOTES, about
 from kernels.report.accuracy import table as errors
 from kernels.report.answer import answer, warning
@@ -21,12 +21,17 @@ from kernels.report.findings import (
     IN_CACHE,
     Cell,
     Findings,
+    case_label,
     condition,
+    form_label,
     geometric_mean,
+    is_ordinary,
     losses,
     power,
     slope_form,
 )
+from kernels.report.gpu import Gpu
+from kernels.report.gpu import section as gpu_section
 from kernels.report.html import (
     DASH,
     Section,
@@ -43,14 +48,13 @@ from kernels.report.html import (
     times,
     title,
 )
-from kernels.report.race import VERDICTS, Heat, Race, digits, loss, summary
+from kernels.report.material import DOCS
+from kernels.report.race import VERDICTS, Heat, Race, digits, loss, means, summary
 from kernels.report.race import label as race_label
 from kernels.report.rows import Row
 from kernels.report.trust import Trusted
 from kernels.report.verdicts import ROUNDS
 
-#: The folder of the documentation, beside the page.
-DOCS = "docs"
 #: Losses that are named, a backend; the others are counted.
 NAMED_LOSSES = 8
 
@@ -63,15 +67,18 @@ def render(
     swept: Sequence[Row] = (),
     documented: Collection[str] = (),
     trusted: Trusted | None = None,
+    gpu: Gpu | None = None,
 ) -> str:
     """The page; ``problems`` are lines of the results that could not be read, ``race`` is with other libraries.
 
-    ``swept`` are the outcomes of ``kernels.verify --exhaustive``, ``documented`` the functions that have a page.
+    ``swept`` are the outcomes of ``kernels.verify --exhaustive``, ``documented`` the functions that have a page,
+    ``gpu`` is a run on a device and what its compiler made of the kernels.
     """
+    gpu = gpu or Gpu()
     found = [
         *comparison(findings, charts),
         *(activation(findings, record, charts, record.name in documented) for record in findings.activations),
-        *bounds(findings, charts),
+        *bounds(findings, charts, gpu),
         errors_beside_times(findings, charts, swept),
         *surroundings(findings, charts, race),
         *trust_in(trusted or Trusted()),
@@ -81,10 +88,10 @@ def render(
     return fill(
         "page.html",
         {
-            "answer": answer(findings, race),
+            "answer": answer(findings, race, gpu.device),
             "warning": warning(findings),
             "problems": unreadable(problems),
-            "contents": contents(shown, documented),
+            "contents": contents(shown, {record.name for record in findings.activations}, documented),
             "sections": "\n\n".join(section.html for section in shown),
         },
     )
@@ -116,7 +123,7 @@ def comparison(findings: Findings, charts: Mapping[str, str]) -> list[Section]:
     ]
 
 
-def bounds(findings: Findings, charts: Mapping[str, str]) -> list[Section]:
+def bounds(findings: Findings, charts: Mapping[str, str], gpu: Gpu) -> list[Section]:
     """What limits a kernel, and what it costs beside its time."""
     names = [f"roofline-{threads}" for threads in costs.thread_counts(findings)]
     return [
@@ -124,7 +131,7 @@ def bounds(findings: Findings, charts: Mapping[str, str]) -> list[Section]:
         section("compilation", costs.compilation(findings)),
         section("memory", figures(charts, ("memory",)) + costs.memory(findings) if "memory" in charts else ""),
         section("together", costs.together(findings)),
-        section("gpu", costs.gpu(findings)),
+        section("gpu", gpu_section(findings, gpu, charts)),
     ]
 
 
@@ -154,7 +161,7 @@ def trust_in(trusted: Trusted) -> list[Section]:
     return [
         section("trust", trust.self_test(trusted.self_test)),
         section("machines", trust.machines(trusted.machines)),
-        section("history", trust.history(trusted.history)),
+        section("history", history.section(trusted.history)),
     ]
 
 
@@ -170,9 +177,12 @@ def conditions_of(findings: Findings, problems: Sequence[str]) -> list[Section]:
     ]
 
 
-def contents(shown: Iterable[Section], documented: Collection[str]) -> str:
+def contents(shown: Sequence[Section], functions: Collection[str], documented: Collection[str]) -> str:
+    """Links to the sections, those of functions in a line of their own."""
     guide = f'<a href="{DOCS}/index.html">What each function is</a>' if documented else ""
-    return guide + "".join(f'<a href="#{escape(one.place)}">{escape(one.short)}</a>' for one in shown)
+    links = {one.place: f'<a href="#{escape(one.place)}">{escape(one.short)}</a>' for one in shown}
+    topics, own = ("".join(link for place, link in links.items() if (place in functions) is of) for of in (False, True))
+    return f"<div>{topics}</div><div>{guide}{own}</div>"
 
 
 def unreadable(problems: Sequence[str]) -> str:
@@ -188,8 +198,7 @@ def winners(findings: Findings) -> str:
     for record in findings.activations:
         for form in ("value", slope_form(record)):
             cells = [findings.cell(record.name, form, n) for n in findings.sizes]
-            name = record.name if form == "value" else f"{record.name}, {form}"
-            body.append([escape(name), *(_winner(findings, cell) for cell in cells)])
+            body.append([escape(form_label(record.name, form)), *(_winner(findings, cell) for cell in cells)])
     return table(["function", *map(power, findings.sizes)], body)
 
 
@@ -284,11 +293,7 @@ def _about(record: Activation) -> str:
 # ---------------------------------------------------------------- tables over all activations
 def data_sets(findings: Findings) -> str:
     """Time on other data as a multiple of the time on normal data, at the size that has all data sets."""
-    alike = [
-        row
-        for row in findings.timed
-        if condition({**row, "data": "normal"}) == "as in the sweep" and row["form"] == "value"
-    ]
+    alike = [row for row in findings.timed if is_ordinary({**row, "data": "normal"}) and row["form"] == "value"]
     others = sorted({row["data"] for row in alike} - {"normal"})
     seconds = {(row["activation"], row["backend"], row["data"], row["n"]): row["seconds_median"] for row in alike}
     sizes = {row["n"] for row in alike if row["data"] != "normal"}
@@ -321,9 +326,9 @@ def conditions(findings: Findings) -> str:
     body = []
     for key in sorted(found, key=lambda key: (key[0] != "value", *key[:2], order[key[2]])):
         form, words, name = key
-        means = [geometric_mean(found[key].get(n, ())) for n in sizes]
-        line = [escape(form), escape(words), dotted(findings, name)]
-        body.append([*line, *(DASH if mean is None else f"{mean:.3g}" for mean in means)])
+        middle = [geometric_mean(found[key].get(n, ())) for n in sizes]
+        line = [escape(form), escape(words) or "as in the sweep", dotted(findings, name)]
+        body.append([*line, *(DASH if mean is None else f"{mean:.3g}" for mean in middle)])
     if not body:
         return ""
     meaning = paragraph("Nanoseconds an element, geometric mean over the functions measured.", "soft")
@@ -392,9 +397,7 @@ def _counted(found: Sequence[Row]) -> str:
 
 
 def _what(row: Row) -> str:
-    other = condition(row)
-    extra = "" if other == "as in the sweep" else f" ({other})"
-    return f"{row['activation']}, {row['form']}, {row['backend']}, {power(row['n'])}{extra}"
+    return f"{case_label(row)}, {power(row['n'])}, {row['backend']}"
 
 
 # ---------------------------------------------------------------- other libraries
@@ -436,16 +439,11 @@ def _by_size(charts: Mapping[str, str]) -> str:
 
 def each_peer(race: Race) -> str:
     """The time of each library over that of kernels.fastest, geometric mean by size, and the cells that it wins."""
-    ratios: dict[str, dict[int, list[float]]] = {}
-    for heat in race.heats:
-        for name in heat.rows.keys() - {DISPATCHER}:
-            ratios.setdefault(name, {}).setdefault(heat.n, []).append(heat.over(name))
-    body = []
+    ratios, body = means(race.heats), []
     for name in (name for name in race.header["backends"] if name in ratios):
-        means = [geometric_mean(ratios[name].get(n, ())) for n in race.sizes]
         verdicts = [heat.verdict_on(name) for heat in race.heats if name in heat.rows]
         counts = [str(verdicts.count(verdict)) for verdict in VERDICTS]
-        body.append([dotted(race, name), *counts, *map(times, means)])
+        body.append([dotted(race, name), *counts, *(times(ratios[name].get(n)) for n in race.sizes)])
     meaning = paragraph("Time over that of kernels.fastest, geometric mean over functions, forms and dtypes.", "soft")
     return meaning + table(["library", "we win", "ties", "we lose", *map(power, race.sizes)], body)
 

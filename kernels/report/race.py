@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from kernels.report import rows
-from kernels.report.findings import DISPATCHER, power
+from kernels.report.findings import DISPATCHER, ORDINARY, case_label, geometric_mean, power
 from kernels.report.rows import Row
 
 #: Times within this factor of each other are a tie.
 TIE = 1.05
 VERDICTS = ("win", "tie", "loss")
+#: What goes without saying: a new output each call; each dtype is named.
+USUAL = ORDINARY | {"allocate": True, "dtype": None}
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,23 @@ class Race:
         return [row for row in rows.of_kind(self.rows, "measurement") if row["status"] != "ok"]
 
 
+def means(heats: Iterable[Heat]) -> dict[str, dict[int, float]]:
+    """Library -> size -> its time over that of kernels.fastest, geometric mean."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for heat in heats:
+        for name in heat.rows.keys() - {DISPATCHER}:
+            found.setdefault(name, {}).setdefault(heat.n, []).append(heat.over(name))
+    return {name: {n: geometric_mean(ratios) for n, ratios in sizes.items()} for name, sizes in found.items()}
+
+
 def digits(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.0f}"
 
 
 def label(line: tuple[str, str, str, bool]) -> str:
     """relu, backward, float64, out="""
-    activation, form, dtype, allocate = line
-    return ", ".join(filter(None, (activation, "" if form == "value" else form, dtype, "" if allocate else "out=")))
+    fields = dict(zip(("activation", "form", "dtype", "allocate"), line, strict=True))
+    return case_label(ORDINARY | fields, USUAL)
 
 
 def summary(heats: Iterable[Heat]) -> str:

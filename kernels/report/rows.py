@@ -1,9 +1,10 @@
 """The rows on disk: flat JSON objects, one a line.
 
 "run" opens a file (machine, plan, backends), "curve" is a function to draw, "ceiling" the copying speed at a footprint,
-"roof" that of a cache, "measurement" one case; of a GPU also "launch", the host's time of a call, and "transfer", bytes
-to the device and back; "learning", "layers" and "step" are experiments with a network, "self_test" is one pair of a
-self-test, and "end" closes the run. A file is only ever appended to, so an interrupted run loses nothing.
+"roof" that of a cache, "measurement" one case; of a GPU also "launch", the host's time of a call, "transfer", bytes to
+the device and back, and "kernel", what ptxas says of one; "learning", "layers" and "step" are experiments with a
+network, "self_test" is one pair of a self-test, and "end" closes the run. A file is only ever appended to, so an
+interrupted run loses nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ FORMAT = 1
 PEERS_PLAN = "peers-"
 #: And those of self-tests, and of runs on a GPU.
 SELF_TEST_PLAN, DEVICE_PLAN = "self-test", "cuda-"
+#: Where what is compiled to PTX is written, beside the page.
+PTX_FILE = "ptx.jsonl"
 
 #: What a measurement is of: the fields of ``measure.Case``.
 CASE = ("activation", "form", "backend", "dtype", "n", "accuracy", "data", "allocate", "cold", "threads", "keep")
@@ -44,6 +47,9 @@ ABOUT = ("level", "peer", "load", "busy_elsewhere", "machine", "commit")
 #: "ok"; "wrong": the result is not a number where it should be; "skipped" and "failed" come with a reason.
 STATUSES = ("ok", "wrong", "skipped", "failed")
 
+#: Registers of a thread, and bytes of its local memory.
+RESOURCES = ("registers", "stack", "spill_stores", "spill_loads")
+
 KEYS = {
     "run": ("format", "plan", "fingerprint", "cases", "started", "facts", "machine", "commit", "backends", "left_out"),
     "curve": ("activation", "title", "x", "value", "derivative"),
@@ -56,6 +62,7 @@ KEYS = {
     "self_test": ("case", "slowdown", "ratio", "low", "high", "verdict", "right"),
     "launch": ("activation", "backend", "n", "seconds"),
     "transfer": ("bytes", "to_device", "to_host"),
+    "kernel": ("name", "form", "dtype", "accuracy", "variant", "architecture", *RESOURCES),
     "end": ("seconds",),
 }
 
@@ -143,12 +150,19 @@ def newest(folder: Path, plan: str | None = None) -> Path | None:
     return next(iter(files(folder, plan)), None)
 
 
-def latest_readable(folder: Path, plan: str | None = None) -> tuple[Path | None, list[Row], list[str]]:
-    """(file, rows, problems) of the latest file that says what it is of; the problems name those that do not."""
+def latest_readable(
+    folder: Path, plan: str | None = None, finished: bool = False
+) -> tuple[Path | None, list[Row], list[str]]:
+    """(file, rows, problems) of the latest file that says what it is of; the problems name those that do not.
+
+    ``finished``: of a run that came to its end.
+    """
     problems: list[str] = []
     for path in files(folder, plan):
         found, mine = read(path)
         if header(found) is not None:
+            if finished and not is_finished(found):
+                continue
             return path, found, problems + mine
         problems.append(
             f"{path.name} has no readable run row at its start: measure again, with --fresh; it is left out"

@@ -1,4 +1,4 @@
-"""Why the numbers can be believed, and what other machines and commits say: the bodies of those sections."""
+"""Why the numbers can be believed, and what other machines say: the bodies of those sections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from kernels.report import compare, rows
-from kernels.report.compare import Comparison, lines
+from kernels.report.compare import Comparison
 from kernels.report.findings import BANDS, BASELINE, DISPATCHER, Findings, band, mean_factor, wins
 from kernels.report.html import DASH, bullets, folded, paragraph, table, times, title
 from kernels.report.race import digits
@@ -80,28 +80,3 @@ def _band(one: Findings, first: float, last: float) -> str:
     factor = mean_factor(cells, DISPATCHER)
     ours = f"; kernels.fastest {times(factor)} {title(one, BASELINE)}" if factor else ""
     return f"{title(one, winner)} in {count} of {len(cells)}{ours}"
-
-
-def history(steps: Sequence[Comparison]) -> str:
-    """The commits that asv timed, each against the one before it."""
-    head = ("commit", "against", "cases", "faster", "slower", "same", "unclear", "all together")
-    body = [
-        (
-            escape(step.second.header["commit"]),
-            escape(step.first.header["commit"]),
-            str(len(step.verdicts)),
-            *map(str, step.counts.values()),
-            f"{digits(step.drift)} times",
-        )
-        for step in steps
-        if step.verdicts
-    ]
-    if not body:
-        return ""
-    changed = [
-        (escape(case), escape(step.second.header["commit"]), word, ratio, interval, sure)
-        for step in steps
-        for case, word, ratio, interval, sure in lines(step)
-    ]
-    names = ("case", "commit", "verdict", "ratio", "interval", "sure")
-    return table(head, body) + (folded("What became faster or slower", table(names, changed)) if changed else "")

@@ -18,8 +18,9 @@ from kernels.report.rows import Row
 CONFIDENCE = 0.99
 #: A smaller difference is none, however sure it is: where code lies in memory makes as much.
 MARGIN = 0.02
-#: Two times are the same where all of the interval is within this factor.
-SAME = 1.1
+#: Two times are the same where all of the interval is within this factor: of what was timed in turns, in which 5 % are
+#: found, and of different runs, which differ by more.
+SAME, SAME_BETWEEN_RUNS = 1.05, 1.1
 #: By how much, as a standard deviation, medians of the same code differ from run to run.
 BETWEEN_RUNS = 0.015
 #: The interquartile range of a normal distribution, and its median's standard error times sqrt(n), in sigmas.
@@ -49,14 +50,14 @@ class Verdict:
         return f"{self.word}: {self.ratio:.3f} times ({self.low:.3f} to {self.high:.3f}), {self.confidence:.1%} sure"
 
 
-def judge(ratio: float, low: float, high: float, confidence: float) -> Verdict:
-    """The verdict on a ratio whose interval is from ``low`` to ``high``."""
+def judge(ratio: float, low: float, high: float, confidence: float, same: float) -> Verdict:
+    """The verdict on a ratio whose interval is from ``low`` to ``high``; within a factor of ``same`` is the same."""
     if low > 1 and ratio >= 1 + MARGIN:
         word = "slower"
     elif high < 1 and ratio <= 1 / (1 + MARGIN):
         word = "faster"
     else:
-        word = "same" if low >= 1 / SAME and high <= SAME else "unclear"
+        word = "same" if low >= 1 / same and high <= same else "unclear"
     return Verdict(word, ratio, low, high, confidence)
 
 
@@ -67,7 +68,7 @@ def of_rounds(first: Sequence[float], second: Sequence[float]) -> Verdict:
     n, above = len(ratios), sum(ratio > 1 for ratio in ratios)
     k = _rank(n)
     low, high = (ratios[k - 1], ratios[n - k]) if k else (0.0, math.inf)
-    return judge(median(ratios), low, high, max(1 - 2 * _tail(min(above, n - above), n), 0.0))
+    return judge(median(ratios), low, high, max(1 - 2 * _tail(min(above, n - above), n), 0.0), SAME)
 
 
 def _rank(n: int) -> int:
@@ -93,14 +94,19 @@ def of_quartiles(
     sigma = math.hypot(BETWEEN_RUNS * math.sqrt(2), *errors)
     reach = math.exp(NormalDist().inv_cdf((1 + confidence) / 2) * sigma)
     sure = 2 * NormalDist().cdf(abs(math.log(ratio)) / sigma) - 1
-    return judge(ratio, ratio / reach, ratio * reach, sure)
+    return judge(ratio, ratio / reach, ratio * reach, sure, SAME_BETWEEN_RUNS)
 
 
 def beside(verdict: Verdict, witness: Verdict) -> Verdict:
-    """The verdict, unclear where it does not hold for the quotient with what a witness did that did not change."""
+    """The verdict, unclear where a witness that did not change speaks against it.
+
+    A difference has to hold for the quotient of the two; what is the same while the witness is not may have changed.
+    """
+    if verdict.word == "same":
+        return replace(verdict, word="unclear") if witness.word in ("faster", "slower") else verdict
     ratio = verdict.ratio / witness.ratio
     reach = math.exp(math.hypot(*(math.log(one.high / one.ratio) for one in (verdict, witness))))
-    apart = judge(ratio, ratio / reach, ratio * reach, verdict.confidence)
+    apart = judge(ratio, ratio / reach, ratio * reach, verdict.confidence, SAME_BETWEEN_RUNS)
     return verdict if apart.word == verdict.word else replace(verdict, word="unclear")
 
 
