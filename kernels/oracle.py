@@ -566,8 +566,8 @@ def log_softmax(row: Sequence[float]) -> list[mpmath.mpf]:
     if not mp.isfinite(largest) or any(map(mp.isnan, row)):
         return [mp.nan] * len(row)
     first = row.index(largest)
-    others = mp.fsum(mp.exp(x - largest) for i, x in enumerate(row) if i != first)
-    return [x - largest - mp.log1p(others) for x in row]
+    logarithm = mp.log1p(mp.fsum(mp.exp(x - largest) for i, x in enumerate(row) if i != first))
+    return [x - largest - logarithm for x in row]
 
 
 def log_softmax_backward(g: Sequence[float], row: Sequence[float]) -> list[mpmath.mpf]:
