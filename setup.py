@@ -24,6 +24,8 @@ from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
 REPORT = NATIVE / "build_report.json"
+#: Cython finds the texts that it includes by itself.
+HEADERS = sorted(str(NATIVE / path.name) for path in (ROOT / NATIVE).glob("*.h"))
 #: Explicit fma only, and nothing in the way of vectorisation: no errno, no traps, no loop turned into a call of memcpy,
 #: no short loop over the lanes peeled before it is vectorised, no path split by a condition (halves would repeat what
 #: they share). None of these changes a result's bits.
@@ -94,19 +96,7 @@ def extensions() -> list[Extension]:
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
             define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
-            depends=[
-                str(NATIVE / name)
-                for name in (
-                    "formulas.pxi",
-                    "row_loops.pxi",
-                    "vecmath.pxd",
-                    "stream.h",
-                    "half.h",
-                    "half_loops.h",
-                    "half_test.h",
-                    "strided.h",
-                )
-            ],
+            depends=HEADERS,
             optional=True,
         )
         for level in levels_here()
@@ -119,20 +109,7 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[
-            str(NATIVE / name)
-            for name in (
-                "rows.pxi",
-                "gates.pxi",
-                "checked.pxi",
-                "strided.pxi",
-                "lookup.pxi",
-                "workers.h",
-                "outputs.h",
-                "half_test.h",
-                "strided.h",
-            )
-        ],
+        depends=HEADERS,
         optional=True,
     )
     textbook = Extension(
