@@ -18,7 +18,17 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, lookup  # noqa: E402
-from kernels.constants import FORMATS, HALF_TYPES, HALF_WORD, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import (  # noqa: E402
+    CODES,
+    FORMATS,
+    HALF_TYPES,
+    HALF_WORD,
+    LANES,
+    ROW_BATCH,
+    STREAMED,
+    VECTOR_MATH,
+    constants,
+)
 from kernels.half import rounds_right  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
@@ -87,7 +97,7 @@ def extensions() -> list[Extension]:
     import numpy
 
     halves = [LANES >> k for k in range(1, LANES.bit_length())]
-    write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=8, short_row=128)
+    write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=ROW_BATCH, short_row=128)
     loops = [
         Extension(
             f"kernels.native.{level.module}",
@@ -101,15 +111,17 @@ def extensions() -> list[Extension]:
         )
         for level in levels_here()
     ]
+    sizes = {"LANES": LANES, "STREAMED": STREAMED, "ROW_BATCH": ROW_BATCH, "CODES": CODES}
+    shared = [(f"KERNELS_{name}", str(size)) for name, size in sizes.items()]
     cpu = Extension("kernels.native.cpu", [str(NATIVE / "cpu.pyx")], optional=True)
     dispatch = Extension(
         "kernels.native.dispatch",
         [str(NATIVE / "dispatch.pyx")],
         include_dirs=[numpy.get_include(), str(NATIVE)],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *shared],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=HEADERS,
+        depends=[*HEADERS, "kernels/constants.py"],
         optional=True,
     )
     textbook = Extension(

@@ -17,14 +17,12 @@ import numpy as np
 from kernels import threads
 from kernels.activations import RECORDS, Activation, lookup
 from kernels.backends import jacobians
-from kernels.constants import LANES, inside
+from kernels.constants import CODES, LANES, inside
 from kernels.half import format_behind, is_half, through_float32
 
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: From this many elements on, the parallel driver runs.
 THREADS_FROM = 131_072
-#: Numbers of a half type; calls with more elements look their results up.
-CODES = 65_536
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
 
@@ -754,6 +752,7 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
         if halves:
             arrays = tuple(array.view(np.uint16) for array in arrays)
             values = values.view(np.uint16) if each else values
+            # Of more elements than there are numbers, each is looked up.
             if x.size > CODES and inputs == 1 and not each:
                 _run(look_up_driver, x.size, (*every_result(values.tobytes()), arrays[0], *arrays[2:]))
                 return out

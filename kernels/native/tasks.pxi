@@ -1,5 +1,4 @@
 # What there is to do: the addresses of loops, the tables of them by dtype and size, and a task for one call.
-
 cdef extern from * nogil:
     """
     /* Blocks on a thread's stack, where Cython gives 16-byte alignment: a vector across two cache lines costs double. */
@@ -10,14 +9,17 @@ cdef extern from * nogil:
 
 ctypedef void (*Kernel)(const void *x, void *out, intptr_t n, const void *params) noexcept nogil
 
+# Of kernels.constants, by the build script.
+cdef extern from *:
+    enum:
+        LANES "KERNELS_LANES"
+        STREAMED "KERNELS_STREAMED"
+        ROW_BATCH "KERNELS_ROW_BATCH"
+        CODES "KERNELS_CODES"
+
 cdef enum:
     #: Elements of a block: three float64 blocks and what they are read from stay in a 32 KB first-level cache.
     BLOCK = 1024
-    #: As in kernels.constants, and STREAMED.
-    LANES = 32
-    STREAMED = 64
-    #: Rows that a row kernel works on together.
-    ROW_BATCH = 8
     MAX_SEGMENTS = 8
     MAX_PARAMETERS = 4
 
