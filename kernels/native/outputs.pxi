@@ -56,19 +56,29 @@ def release_outputs():
     outputs_shrink(0)
 
 
+cdef inline bint is_pooled(size_t nbytes) noexcept:
+    return nbytes >= OUTPUTS_FROM and outputs.limit > 0
+
+
+cdef object enter_pool():
+    """Let NumPy allocate from the memory of collected outputs until what this returns is set again; None, and nothing
+    done, where the caller has an allocator, which goes first."""
+    before = PyDataMem_SetHandler(output_memory)
+    if <PyObject *>before == PyDataMem_DefaultHandler:
+        return before
+    PyDataMem_SetHandler(before)
+    return None
+
+
 cdef object like(cnp.ndarray x, bint *fresh):
     """A new array laid out like x, in native byte order; a large one from the memory of collected outputs, or ``fresh``."""
-    cdef bint pooled = <size_t>cnp.PyArray_NBYTES(x) >= OUTPUTS_FROM and outputs.limit
-    before = PyDataMem_SetHandler(output_memory) if pooled else None
-    if pooled and <PyObject *>before != PyDataMem_DefaultHandler:
-        PyDataMem_SetHandler(before)
-        pooled = False
+    before = enter_pool() if is_pooled(cnp.PyArray_NBYTES(x)) else None
     try:
         out = PyArray_NewLikeArray(x, NPY_KEEPORDER, PyArray_DescrFromType(cnp.PyArray_TYPE(x)), 0)
     finally:
-        if pooled:
+        if before is not None:
             PyDataMem_SetHandler(before)
-    fresh[0] |= outputs_fresh if pooled else True
+    fresh[0] |= outputs_fresh if before is not None else True
     return out
 
 
@@ -79,32 +89,24 @@ cdef object empty_like(cnp.ndarray x, bint half, bint *fresh):
     memcpy(shape, cnp.PyArray_DIMS(x), axes * sizeof(cnp.npy_intp))
     if half:
         shape[axes - 1] //= 2
-    if <size_t>cnp.PyArray_NBYTES(x) < OUTPUTS_FROM or not outputs.limit:
-        fresh[0] = True
-        return cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
-    before = PyDataMem_SetHandler(output_memory)
-    if <PyObject *>before != PyDataMem_DefaultHandler:
-        # The caller's own allocator goes first.
-        PyDataMem_SetHandler(before)
-        fresh[0] = True
-        return cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
-    try:
-        out = cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
-    finally:
-        PyDataMem_SetHandler(before)
-    fresh[0] |= outputs_fresh
-    return out
+    if is_pooled(cnp.PyArray_NBYTES(x)):
+        before = enter_pool()
+        if before is not None:
+            try:
+                out = cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
+            finally:
+                PyDataMem_SetHandler(before)
+            fresh[0] |= outputs_fresh
+            return out
+    fresh[0] = True
+    return cnp.PyArray_EMPTY(axes, shape, cnp.PyArray_TYPE(x), 0)
 
 
 def new_like(x, dtype):
     """``numpy.empty_like`` of whatever layout; a large array from the memory of collected outputs."""
-    if x.size * dtype.itemsize < OUTPUTS_FROM or not outputs.limit:
-        return np.empty_like(x, dtype, subok=False)
-    before = PyDataMem_SetHandler(output_memory)
-    if <PyObject *>before != PyDataMem_DefaultHandler:
-        PyDataMem_SetHandler(before)
-        return np.empty_like(x, dtype, subok=False)
+    before = enter_pool() if is_pooled(x.size * dtype.itemsize) else None
     try:
         return np.empty_like(x, dtype, subok=False)
     finally:
-        PyDataMem_SetHandler(before)
+        if before is not None:
+            PyDataMem_SetHandler(before)
