@@ -12,7 +12,8 @@ import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import ROW_BLOCKS, Activation, lookup
-from kernels.backends import jacobians, texts
+from kernels.backends import jacobians
+from kernels.backends.texts import formulas
 from kernels.constants import DTYPES, HALF_TYPES, inside
 from kernels.half import SURE, format_behind, is_half, margin, through_float32
 from kernels.native import __file__ as native_package
@@ -94,20 +95,6 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
         raise ValueError(f"level {name!r} can't be used here: {level_states().get(name, 'no such level')}")
     module = next(one.module for one in levels_here() if one.name == name)
     return native(module).addresses()
-
-
-def formulas(record: Activation, form: str) -> tuple[str, str | None]:
-    """(first, second) loops of a form: value_and_derivative and the row functions take two."""
-    if record.gate:
-        return record.name if form == "value" else f"{record.name}_backward", None
-    if record.normaliser == "threshold":
-        return record.name, f"{record.name}_{'backward' if form == 'backward' else 'gradient'}_rows"
-    if not record.elementwise:
-        through = record.through if form == "backward" else None
-        gradient = "gradient_through" if through else "gradient"
-        return through or record.name, f"{record.name}_{gradient}_rows"
-    first, *rest = texts.names(record, form)
-    return first, rest[0] if rest else None
 
 
 def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int, int, int]:
