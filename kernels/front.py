@@ -26,8 +26,7 @@ BLOCK = 8192
 #: Parameter gradients add up blocks of this many products, each by NumPy's pairwise sum, then the blocks' sums.
 SUM_BLOCK = 4096
 
-#: What takes arrays in GPU memory, and the forms that do not.
-DEVICE_BACKENDS = ("fastest", "cuda")
+#: They take no arrays in GPU memory.
 HOST_FORMS = ("jacobian", "backward_parameters")
 
 ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
@@ -265,16 +264,11 @@ class Form:
     @functools.cached_property
     def device_form(self) -> Callable:
         """The form for arrays in GPU memory, or TypeError."""
-        backend, accuracy = self.origin[1:]
         if self.form in HOST_FORMS:
             raise TypeError(f"{self.__qualname__} takes no arrays in GPU memory: copy them to the host")
-        if backend not in DEVICE_BACKENDS:
-            raise TypeError(
-                f"the backend {backend!r} takes no arrays in GPU memory: those that do are {', '.join(DEVICE_BACKENDS)}"
-            )
-        from kernels.backends import numba_cuda
+        from kernels.backends import on_device
 
-        return numba_cuda.OnDevice(self.record, self.form, accuracy)
+        return on_device(self.record, self.form, *self.origin[1:])
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from kernels.activations import RECORDS
-from kernels.backends.cython_loops import level_states
 from kernels.constants import FORMATS, HALF_TYPES
 from kernels.half import rounds_right
 from kernels.native import native
+from kernels.native.built import level_states
 from kernels.native.levels import levels_here
 
 #: The register class that a vectorised loop of the level uses.

@@ -13,6 +13,7 @@ from kernels import crossover
 from kernels.activations import Activation, lookup
 from kernels.backends import cython_loops, jacobians, numpy_vector
 from kernels.constants import DTYPES
+from kernels.native.built import was_built
 
 
 def reason() -> None:
@@ -26,7 +27,7 @@ def variants() -> tuple[str, ...]:
 @functools.cache
 def fallback() -> str | None:
     """Why NumPy answers instead of compiled code, or None."""
-    if not cython_loops.was_built():
+    if not was_built():
         warnings.warn(f"kernels.fastest uses NumPy: {cython_loops.reason()}", RuntimeWarning, stacklevel=4)
     return cython_loops.reason()
 
