@@ -126,6 +126,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "VISIBLE": 2.0**-40,
         "SIXTH": sixth / 8,
         "SIXTH_LOW": sixth_low / 8,
+        "THIRD": sixth / 4,
+        "THIRD_LOW": sixth_low / 4,
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,
