@@ -18,12 +18,24 @@ ROOT = Path(__file__).parent.resolve()
 sys.path.insert(0, str(ROOT))
 
 from kernels.activations import RECORDS, lookup  # noqa: E402
-from kernels.constants import FORMATS, HALF_TYPES, HALF_WORD, LANES, STREAMED, VECTOR_MATH, constants  # noqa: E402
+from kernels.constants import (  # noqa: E402
+    CODES,
+    FORMATS,
+    HALF_TYPES,
+    HALF_WORD,
+    LANES,
+    ROW_BATCH,
+    STREAMED,
+    VECTOR_MATH,
+    constants,
+)
 from kernels.half import rounds_right  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
 REPORT = NATIVE / "build_report.json"
+#: Cython finds the texts that it includes by itself.
+HEADERS = sorted(str(NATIVE / path.name) for path in (ROOT / NATIVE).glob("*.h"))
 #: Explicit fma only, and nothing in the way of vectorisation: no errno, no traps, no loop turned into a call of memcpy,
 #: no short loop over the lanes peeled before it is vectorised, no path split by a condition (halves would repeat what
 #: they share). None of these changes a result's bits.
@@ -85,7 +97,7 @@ def extensions() -> list[Extension]:
     import numpy
 
     halves = [LANES >> k for k in range(1, LANES.bit_length())]
-    write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=8, short_row=128)
+    write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=ROW_BATCH, short_row=128)
     loops = [
         Extension(
             f"kernels.native.{level.module}",
@@ -94,45 +106,22 @@ def extensions() -> list[Extension]:
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
             define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
             include_dirs=[str(NATIVE)],
-            depends=[
-                str(NATIVE / name)
-                for name in (
-                    "formulas.pxi",
-                    "row_loops.pxi",
-                    "vecmath.pxd",
-                    "stream.h",
-                    "half.h",
-                    "half_loops.h",
-                    "half_test.h",
-                    "strided.h",
-                )
-            ],
+            depends=HEADERS,
             optional=True,
         )
         for level in levels_here()
     ]
+    sizes = {"LANES": LANES, "STREAMED": STREAMED, "ROW_BATCH": ROW_BATCH, "CODES": CODES}
+    shared = [(f"KERNELS_{name}", str(size)) for name, size in sizes.items()]
     cpu = Extension("kernels.native.cpu", [str(NATIVE / "cpu.pyx")], optional=True)
     dispatch = Extension(
         "kernels.native.dispatch",
         [str(NATIVE / "dispatch.pyx")],
         include_dirs=[numpy.get_include(), str(NATIVE)],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *shared],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[
-            str(NATIVE / name)
-            for name in (
-                "rows.pxi",
-                "gates.pxi",
-                "checked.pxi",
-                "strided.pxi",
-                "lookup.pxi",
-                "workers.h",
-                "outputs.h",
-                "half_test.h",
-                "strided.h",
-            )
-        ],
+        depends=[*HEADERS, "kernels/constants.py"],
         optional=True,
     )
     textbook = Extension(

@@ -26,6 +26,9 @@ LANES = 32
 #: Elements that a streamed loop computes before it writes them: whole cache lines in both dtypes.
 STREAMED = 64
 
+#: Rows that a row kernel works on together: enough to keep the processor busy while each waits for its own sum.
+ROW_BATCH = 8
+
 #: Functions of the vector math that have loops of their own, for their tests.
 VECTOR_MATH = ("exp_nonpositive", "expm1_nonpositive", "log1p", "log1p_positive")
 
@@ -35,6 +38,8 @@ FORMATS = ("float32", "float64", "wide")
 
 #: Stored, not computed in.
 HALF_TYPES = ("float16", "bfloat16")
+#: Numbers of a half type.
+CODES = 65_536
 #: Elements of half types that are worked on together, as in native/half_test.h.
 HALF_WORD = 64
 DTYPES = ("float32", "float64", *HALF_TYPES)
@@ -121,6 +126,8 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "VISIBLE": 2.0**-40,
         "SIXTH": sixth / 8,
         "SIXTH_LOW": sixth_low / 8,
+        "THIRD": sixth / 4,
+        "THIRD_LOW": sixth_low / 4,
         # tanh is 1 from here on, and 1 / (1 + e^-x).
         "TANH_ONE": 20.0 if double else 9.125,
         "GATE_OPEN": 40.0 if double else 20.0,

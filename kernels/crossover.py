@@ -14,6 +14,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from kernels.native.built import usable_levels
+
 FORMAT = 2
 MAX_SEGMENTS = 8
 #: Overrides where the machine's own table lies; empty: no table but the shipped one.
@@ -137,11 +139,11 @@ def _is_count(number: Any, end: int) -> bool:
 
 def _runs(backend: Any) -> bool:
     """Whether the dispatcher can take kernels from this backend here."""
-    from kernels.backends import cython_loops, numba_cpu
-
     if backend == "numba":
+        from kernels.backends import numba_cpu
+
         return numba_cpu.reason() is None
-    return backend == "cython" or backend in {f"cython:{level}" for level in cython_loops.variants()}
+    return backend == "cython" or backend in {f"cython:{level}" for level in usable_levels()}
 
 
 def segments(**wanted: str) -> list[dict]:

@@ -1,9 +1,8 @@
-"""The one Python place between a caller and a backend's kernel: what is accepted, what comes back.
+"""The one Python place between a caller and a backend's kernel.
 
 A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the
-input rules allow, checks everything before anything is written, and hands contiguous, aligned, native arrays of a
-floating dtype to the backend's kernel: the whole array where it is such an array; other layouts to the kernel's own
-``strided``, where it has that; else blocks gathered, cast and scattered by ``numpy.nditer``.
+input rules allow (``arguments``), hands its kernel arrays that it can take (``layouts``), and gives results of the
+caller's kind.
 """
 
 from __future__ import annotations
@@ -11,26 +10,27 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from kernels import device_arrays
-from kernels.activations import Activation, Parameter
+from kernels.activations import Activation
+from kernels.arguments import (
+    array_parameter,
+    as_array,
+    as_parameter,
+    check_out,
+    checked_axis,
+    common_dtype,
+    number,
+)
 from kernels.half import is_half, rounded
+from kernels.layouts import clash, is_plain, new_like, quiet, run_elementwise, share_memory, sum_of_products
 
-#: Elements of a block for arrays that need a cast or a gather.
-BLOCK = 8192
-#: Parameter gradients add up blocks of this many products, each by NumPy's pairwise sum, then the blocks' sums.
-SUM_BLOCK = 4096
-
-#: What takes arrays in GPU memory, and the forms that do not.
-DEVICE_BACKENDS = ("fastest", "cuda")
+#: They take no arrays in GPU memory.
 HOST_FORMS = ("jacobian", "backward_parameters")
-
-ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
 
 #: form -> names of its array arguments
 INPUTS = {
@@ -40,186 +40,6 @@ INPUTS = {
 }
 
 
-# ---------------------------------------------------------------- what is accepted
-def as_array(value: Any, name: str) -> np.ndarray:
-    """``value`` as an array of an accepted dtype; TypeError or ValueError say what was given and what is accepted."""
-    refuse_mask(value, name)
-    try:
-        array = np.asarray(value)
-        if array.dtype == object and array is not value and all(type(number) is int for number in array.flat):
-            array = array.astype(np.float64)  # integers beyond 64 bits
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} is not a rectangular array of numbers ({error}); accepted are {ACCEPTED}") from None
-    if not is_accepted(array.dtype):
-        raise TypeError(f"{name} has dtype {array.dtype}; accepted are {ACCEPTED}")
-    return array
-
-
-def refuse_mask(value: Any, name: str) -> None:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost; give {name}.filled(value) or {name}.data")
-
-
-def is_accepted(dtype: np.dtype) -> bool:
-    """Whether arrays of this dtype are computed."""
-    return dtype.kind in "biu" or dtype.char in "efd" or dtype.name == "bfloat16"
-
-
-def floating(dtype: np.dtype) -> np.dtype:
-    """The dtype of the result: floating dtypes stay (in native order), integers and booleans give float64."""
-    return np.dtype(np.float64) if dtype.kind in "biu" else dtype.newbyteorder("=")
-
-
-def compute_dtype(dtype: np.dtype) -> type:
-    """What a kernel is asked for: one for each floating dtype."""
-    return dtype.type
-
-
-def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    """Raise unless ``out`` can take a result of this shape and dtype."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, given {type(out).__name__}")
-    refuse_mask(out, "out")
-    if out.shape != shape:
-        raise ValueError(f"out has the wrong shape: expected {shape}, given {out.shape}")
-    if not is_accepted(out.dtype) or out.dtype.newbyteorder("=") != dtype:
-        raise ValueError(f"out has the wrong dtype: expected {dtype}, given {out.dtype}")
-    if not out.flags.writeable:
-        raise ValueError("out is read-only: give a writeable array")
-
-
-def common_dtype(arrays: Sequence[np.ndarray], given: Sequence[Any]) -> np.dtype:
-    """The result's dtype; Python scalars are weak, as everywhere in NumPy."""
-    if len(arrays) == 1:
-        return floating(arrays[0].dtype)
-    kept = [a.dtype for a, v in zip(arrays, given, strict=True) if type(v) not in (int, float, bool)]
-    dtypes = [floating(d) for d in kept] or [np.dtype(np.float64)]
-    return dtypes[0] if all(d == dtypes[0] for d in dtypes) else np.result_type(*dtypes)
-
-
-def as_parameter(value: Any, parameter: Parameter) -> np.ndarray:
-    """A parameter as given, or TypeError with its type."""
-    try:
-        return as_array(value, parameter.name)
-    except TypeError as error:
-        raise TypeError(f"{parameter.name} must be a real number, given {type(value).__name__}: {error}") from None
-
-
-def scalar_parameter(value: Any, parameter: Parameter, dtype: np.dtype) -> float:
-    """A parameter's value, rounded to the array's dtype."""
-    array = as_parameter(value, parameter)
-    if array.size != 1:
-        raise TypeError(f"{parameter.name} must be a real number, given an array of shape {array.shape}")
-    return float(rounded(array.reshape(()), dtype))
-
-
-def number(record: Activation, form: str, parameter: Parameter, value: Any, dtype: np.dtype) -> float:
-    """A parameter's value for a form, rounded to the array's dtype; TypeError and ValueError say what is accepted."""
-    found = scalar_parameter(value, parameter, dtype)
-    if form == "backward_from_output" and parameter.nonnegative_from_output and not found >= 0:
-        raise ValueError(
-            f"{record.name}.backward_from_output needs {parameter.name} >= 0, given {found}: below 0 the output does "
-            "not tell the input's sign; use backward"
-        )
-    return found
-
-
-def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A parameter array laid out against x: 1-d per channel (axis 1), or as many axes as x."""
-    weight = rounded(value, dtype)
-    if weight.ndim == 1 and x.ndim > 1 and weight.size == x.shape[1]:
-        return weight.reshape((1, -1) + (1,) * (x.ndim - 2))
-    if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
-        return weight
-    raise ValueError(
-        f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a scalar, "
-        "one value a channel (axis 1), or as many axes as x, each of length 1 or x's"
-    )
-
-
-# ---------------------------------------------------------------- running a kernel over any array
-def quiet() -> np.errstate:
-    """Infinities and NaN in the data are the data's business, not a warning's."""
-    return np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
-
-
-def is_plain(array: np.ndarray, dtype: type) -> bool:
-    """Whether a kernel can take the array's memory as it is."""
-    flags = array.flags
-    return array.dtype == dtype and array.dtype.isnative and flags.c_contiguous and flags.aligned
-
-
-def share_memory(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two arrays have an element's memory in common; what is too hard to tell counts as yes."""
-    try:
-        return np.shares_memory(a, b, max_work=10_000)
-    except np.exceptions.TooHardError:
-        return True
-
-
-def clash(out: np.ndarray, source: np.ndarray) -> bool:
-    """Whether they share memory without being the very same elements."""
-    same = (
-        out.__array_interface__["data"][0] == source.__array_interface__["data"][0]
-        and out.shape == source.shape
-        and out.strides == source.strides
-    )
-    return not same and np.may_share_memory(out, source)
-
-
-def apart(array: np.ndarray, outs: Sequence[np.ndarray]) -> np.ndarray:
-    """The array, or a copy where an output lies in its memory."""
-    return array.copy() if any(np.may_share_memory(array, out) for out in outs) else array
-
-
-def run_elementwise(kernel: Callable, inputs: Sequence, outs: Sequence, params: Sequence, compute: type) -> None:
-    """``kernel`` over all elements of ``inputs`` into ``outs``; a parameter is a float or an array that fits x."""
-    # A kernel reads a parameter array again for its second output.
-    params = [apart(p, outs) if isinstance(p, np.ndarray) else p for p in params]
-    arrays = [p for p in params if isinstance(p, np.ndarray)]
-    if not arrays and all(a.flags.f_contiguous for a in (*inputs, *outs)):
-        inputs, outs = [a.T for a in inputs], [out.T for out in outs]
-    plain = not arrays and all(is_plain(a, compute) for a in (*inputs, *outs))
-    if plain and not any(clash(out, source) for out in outs for source in inputs):
-        flat = [out.reshape(-1) for out in outs]
-        kernel(*(a.reshape(-1) for a in inputs), *params, out=flat[0] if len(flat) == 1 else tuple(flat))
-        return
-    strided = getattr(kernel, "strided", None)
-    if strided and not any(clash(out, source) for out in outs for source in inputs):
-        spread = tuple(np.broadcast_to(p, inputs[-1].shape) if isinstance(p, np.ndarray) else p for p in params)
-        if strided(tuple(inputs), tuple(outs), spread):
-            return
-    operands = [*inputs, *(np.broadcast_to(a, inputs[-1].shape) for a in arrays), *outs]
-    readers = len(operands) - len(outs)
-    flags = [["readonly", "contig", "aligned", "nbo", "overlap_assume_elementwise"]] * readers
-    flags += [["writeonly", "contig", "aligned", "nbo", "overlap_assume_elementwise"]] * len(outs)
-    blocks = np.nditer(
-        operands,
-        flags=["external_loop", "buffered", "zerosize_ok", "copy_if_overlap"],
-        op_flags=flags,
-        op_dtypes=[compute] * len(operands),
-        casting="unsafe",
-        buffersize=BLOCK,
-    )
-    with blocks:
-        for block in blocks:
-            run_block(kernel, block, len(inputs), len(outs), params)
-
-
-def run_block(kernel: Callable, block: tuple, inputs: int, outs: int, params: Sequence) -> None:
-    """One block of nditer: inputs, parameter arrays, outputs."""
-    arrays = iter(block[inputs : len(block) - outs])
-    values = [next(arrays) if isinstance(p, np.ndarray) else p for p in params]
-    results = block[len(block) - outs :]
-    kernel(*block[:inputs], *values, out=results[0] if outs == 1 else results)
-
-
-def new_like(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A new array of this dtype, laid out in memory like x."""
-    return np.empty_like(x, dtype, subok=False)
-
-
-# ---------------------------------------------------------------- the callables
 class Form:
     """One form of one activation from one backend."""
 
@@ -265,22 +85,17 @@ class Form:
     @functools.cached_property
     def device_form(self) -> Callable:
         """The form for arrays in GPU memory, or TypeError."""
-        backend, accuracy = self.origin[1:]
         if self.form in HOST_FORMS:
             raise TypeError(f"{self.__qualname__} takes no arrays in GPU memory: copy them to the host")
-        if backend not in DEVICE_BACKENDS:
-            raise TypeError(
-                f"the backend {backend!r} takes no arrays in GPU memory: those that do are {', '.join(DEVICE_BACKENDS)}"
-            )
-        from kernels.backends import numba_cuda
+        from kernels.backends import on_device
 
-        return numba_cuda.OnDevice(self.record, self.form, accuracy)
+        return on_device(self.record, self.form, *self.origin[1:])
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)
         pair = self.form == "value_and_derivative"
         outs = self._outputs(keywords["out"], arrays[-1], dtype, 2 if pair else 1)
-        compute = compute_dtype(dtype)
+        compute = dtype.type
         if arrays[-1].size:
             with quiet():
                 run_elementwise(self.kernel_for(self.form, compute), arrays, outs, values, compute)
@@ -357,7 +172,7 @@ class RowForm(Form):
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> np.ndarray:
         x = np.atleast_1d(arrays[-1])
         axis = checked_axis(keywords["axis"], x.ndim)
-        compute = compute_dtype(dtype)
+        compute = dtype.type
         rows = [self._rows(np.atleast_1d(a), axis, compute) for a in arrays]
         if self.form == "jacobian":
             return self._jacobian(rows[0], np.moveaxis(x, axis, -1).shape, dtype)
@@ -403,7 +218,7 @@ class GatedForm(Form):
         out = np.empty(shape, dtype) if keywords["out"] is None else keywords["out"]
         check_out(out, shape, dtype)
         if x.size:
-            self._run([*fitted, x], out, axis, compute_dtype(dtype))
+            self._run([*fitted, x], out, axis, dtype.type)
         return out
 
     def _run(self, inputs: list[np.ndarray], out: np.ndarray, axis: int, compute: type) -> None:
@@ -423,17 +238,6 @@ class GatedForm(Form):
         """What lies along the axis and behind it as one row, without a copy where the memory allows."""
         plain = np.require(array, compute, ["C", "A"])
         return plain.reshape(math.prod(array.shape[:axis]), -1)
-
-
-def checked_axis(axis: Any, ndim: int) -> int:
-    """The axis counted from the front; TypeError or AxisError name what was given."""
-    try:
-        number = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis must be a whole number, given {axis!r}") from None
-    if not -ndim <= number < ndim:
-        raise np.exceptions.AxisError(f"axis {number} is out of bounds for an array of {ndim} axes")
-    return number % ndim
 
 
 class ParameterForm(Form):
@@ -457,17 +261,6 @@ class ParameterForm(Form):
         np.multiply(products, g, out=products)
         axes = tuple(i for i, (w, n) in enumerate(zip(weight.shape, x.shape, strict=True)) if w == 1 and n != 1)
         return np.add.reduce(products, axis=axes, keepdims=True).reshape(shape)
-
-
-def sum_of_products(kernel: Callable, gradient: np.ndarray, x: np.ndarray, value: float) -> float:
-    """sum(gradient * df/dparameter) in float64, in an order that depends on the length alone."""
-    sums = []
-    for start in range(0, x.size, SUM_BLOCK):
-        block = x[start : start + SUM_BLOCK].astype(np.float64)
-        derivative = kernel(block, value, out=np.empty_like(block))
-        derivative *= gradient[start : start + SUM_BLOCK]
-        sums.append(np.add.reduce(derivative))
-    return float(np.add.reduce(np.array(sums)))
 
 
 class DrawnForm(Form):

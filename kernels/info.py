@@ -11,9 +11,9 @@ from typing import Any
 from kernels import crossover, memory, threads
 from kernels.activations import RECORDS
 from kernels.backends import OWN, PEERS
-from kernels.backends.cython_loops import build_report, level_states
 from kernels.backends.dispatcher import fallback
 from kernels.machine import facts
+from kernels.native.built import build_report, level_states
 
 
 def info() -> dict[str, Any]:

@@ -111,9 +111,9 @@ def load() -> float | None:
 
 def facts() -> dict[str, Any]:
     """What a measurement depends on, flat enough for a row of results."""
-    from kernels.backends.cython_loops import variants
+    from kernels.native.built import usable_levels
 
-    levels = variants()
+    levels = usable_levels()
     return {
         "cpu": cpu_model(),
         "machine": platform.machine(),

@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from kernels import memory, threads
-from kernels.activations import BOUND_OF, Activation, lookup
-from kernels.backends import available, contestant, cython_loops, numpy_vector
+from kernels.activations import Activation, lookup
+from kernels.backends import available, contestant, cython_loops
 from kernels.half import is_half, named
 from kernels.machine import caches
 from kernels.native import native
-from kernels.ulp import near_roots, ulp_of
+from kernels.truth import Truth, truth
+from kernels.ulp import ulp_of
 
 #: The forms that one call on prepared arrays computes; gradients of parameters and Jacobians are not timed.
 FORMS = ("value", "derivative", "backward", "backward_from_output", "value_and_derivative")
@@ -539,25 +540,6 @@ def roof_speeds(roof: Roof, threads_: int, budget_s: float = 0.15) -> dict[str, 
 
 
 # ---------------------------------------------------------------- checking results
-@dataclass(frozen=True)
-class Truth:
-    """What a form should give for the elements that are checked."""
-
-    exact: np.ndarray
-    #: The magnitudes whose last place is the unit.
-    scale: np.ndarray
-    #: More precisely, where float64 is not enough.
-    precise: list | None = None
-
-    def error(self, got: np.ndarray) -> np.ndarray:
-        if self.precise is None:
-            return got - self.exact
-        from kernels import oracle
-
-        differences = [oracle.mp.mpf(float(g)) - e for g, e in zip(got.ravel(), self.precise, strict=True)]
-        return np.array(list(map(float, differences))).reshape(got.shape)
-
-
 def ulp(prepared: Prepared) -> float:
     """The largest error in units in the last place, over evenly spread elements; infinite if it is not a number."""
     case = prepared.case
@@ -565,28 +547,20 @@ def ulp(prepared: Prepared) -> float:
     # The same for every contestant.
     alike = Case(case.activation, case.form, "", case.dtype, case.n, data=case.data)
     worst = 0.0
-    for truth, result in zip(_truths(alike), prepared.result(), strict=True):
+    for right, result in zip(_truths(alike), prepared.result(), strict=True):
         got = result[_chosen(case)].astype(dtype).astype(np.float64)
-        worst = max(worst, _largest(truth.error(got), truth.scale, dtype))
+        worst = max(worst, _largest(right.error(got), right.scale, dtype))
     return worst
 
 
 @functools.lru_cache(maxsize=4)
 def _truths(case: Case) -> list[Truth]:
-    """For each result of a form: by the NumPy text in float64, or for float64 by arbitrary precision."""
-    record, dtype = case.record, named(case.dtype).type
+    """What each result of a form should be, of the elements that are checked."""
+    dtype = named(case.dtype).type
     inputs = [x[_chosen(case)].astype(np.float64) for x in make_inputs(case)]
     params = example_parameters(case)
     forms = ("value", "derivative") if case.form == "value_and_derivative" else (case.form,)
-    found = []
-    for form in forms:
-        precise = _by_oracle(record, form, inputs, params) if dtype is np.float64 else None
-        if precise is None:
-            exact = numpy_vector.bind(record, form, np.float64, "fast")(*inputs, *params)
-        else:
-            exact = np.array(list(map(float, precise))).reshape(record.result_shape(form, inputs[-1].shape))
-        found.append(Truth(exact, _scale(record, form, inputs, exact, dtype), precise))
-    return found
+    return [truth(case.record, form, inputs, params, dtype) for form in forms]
 
 
 def _chosen(case: Case) -> np.ndarray:
@@ -609,41 +583,6 @@ def peak_memory(prepared: Prepared) -> int | None:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-
-
-def _by_oracle(record: Activation, form: str, inputs: list, params: tuple) -> list:
-    """The arbitrary-precision formulas."""
-    return _oracle_rows(record, form, inputs) if not record.elementwise else _oracle_each(record, form, inputs, params)
-
-
-def _oracle_each(record: Activation, form: str, inputs: list, params: tuple) -> list:
-    from kernels import oracle
-
-    formula = oracle.lookup(record, BOUND_OF[form])
-    exact = [formula(float(x), *params) for x in inputs[-1]]
-    return exact if len(inputs) == 1 else [float(g) * e for g, e in zip(inputs[0], exact, strict=True)]
-
-
-def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
-    from kernels import oracle
-
-    formula = oracle.lookup(record, "derivative_from_output" if form == "backward_from_output" else form)
-    rows = zip(*(x.tolist() for x in inputs), strict=True)
-    return [entry for row in rows for entry in formula(*row)]
-
-
-def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype: type) -> np.ndarray:
-    """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
-    from kernels.verify.rows import gate_scale, row_scale
-
-    if record.kind == "row":
-        return row_scale(record, form, inputs, exact)
-    if record.gate:
-        return gate_scale(record, inputs, exact, dtype)
-    if not record.derivative_roots or form not in ("derivative", "backward"):
-        return exact
-    near = near_roots(inputs[-1], record.derivative_roots)
-    return np.where(near, inputs[0] if form == "backward" else 1.0, exact)
 
 
 def _largest(error: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> float:

@@ -12,8 +12,9 @@ import pytest
 import kernels
 from kernels import crossover
 from kernels.backends import numba_cpu
-from kernels.backends.cython_loops import THREADS_FROM, build_report
+from kernels.backends.cython_loops import THREADS_FROM
 from kernels.native import native
+from kernels.native.built import build_report
 
 #: The sizes from which calls use threads.
 SHIPPED = {s["from"] for row in crossover.shipped()["rows"] for s in row["segments"][1:]}

@@ -192,7 +192,7 @@ REFUSED = {
     "a number on the GPU": (lambda f, x: f.leaky_relu(x, x), TypeError, "negative_slope must be a number"),
     "weights": (lambda f, x: f.prelu(x, stand_ins.array(x.numbers[0, :5])), ValueError, "does not fit x of shape"),
     "a jacobian": (lambda f, x: f.softmax.jacobian(x), TypeError, "copy them to the host"),
-    "another backend": (lambda f, x: kernels.get("relu", "numpy")(x), TypeError, "those that do are fastest, cuda"),
+    "another backend": (lambda f, x: kernels.get("relu", "numpy")(x), TypeError, "those that do are cuda, fastest"),
 }
 
 

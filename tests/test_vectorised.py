@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from kernels.activations import RECORDS
-from kernels.backends.cython_loops import level_states
 from kernels.constants import FORMATS, HALF_TYPES
 from kernels.half import rounds_right
 from kernels.native import native
+from kernels.native.built import level_states
 from kernels.native.levels import levels_here
 
 #: The register class that a vectorised loop of the level uses.
@@ -167,8 +167,10 @@ def test_numba_kernels_are_packed_and_single_precision():
 
     if numba_cpu.reason():
         pytest.skip(numba_cpu.reason())
+    from kernels.backends import cpu_loops
+
     for record in RECORDS:
         for formula in record.scalar_formulas if record.elementwise else ():
-            listing = numba_cpu.elementwise(formula, "float32", len(record.parameters)).inspect_llvm()
+            listing = cpu_loops.elementwise(formula, "float32", len(record.parameters)).inspect_llvm()
             assert re.search(r"<\d+ x float>", listing), f"{formula} is not vectorised"
             assert not re.search(r"\bdouble\b", listing), f"{formula} computes in double"

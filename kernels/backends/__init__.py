@@ -49,6 +49,8 @@ class Backend:
     peer: bool = False
     #: The module of the loops that a newcomer writes: to compare with, held to none of the promises either.
     textbook_name: str | None = None
+    #: Takes arrays in GPU memory, too.
+    takes_device: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -91,8 +93,8 @@ _BACKENDS = (
         *("numba", "kernels.backends.numba_cpu", "Numba CPU", True, "#59a14f", "^"),
         textbook_name="kernels.backends.numba_textbook",
     ),
-    Backend("cuda", "kernels.backends.numba_cuda", "Numba CUDA", True, "#e15759", "D"),
-    Backend("fastest", "kernels.backends.dispatcher", "kernels.fastest", True, "#222222", "*"),
+    Backend("cuda", "kernels.backends.numba_cuda", "Numba CUDA", True, "#e15759", "D", takes_device=True),
+    Backend("fastest", "kernels.backends.dispatcher", "kernels.fastest", True, "#222222", "*", takes_device=True),
     Backend("torch", "kernels.backends.peers.pytorch", "PyTorch", False, "#d37295", "P", peer=True),
     Backend("jax", "kernels.backends.peers.jax_cpu", "JAX", False, "#76b7b2", "X", peer=True),
     Backend("keras", "kernels.backends.peers.keras_ops", "Keras", False, "#9c755f", "p", peer=True),
@@ -171,6 +173,16 @@ def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
     _refuse_class(backend, accuracy)
     with _lock:
         return _function(record.name, backend, accuracy)
+
+
+def on_device(record: Activation, form: str, backend: str, accuracy: str) -> Callable:
+    """A form for arrays in GPU memory; TypeError names the backends that take them."""
+    taking = [name for name, one in BACKENDS.items() if one.takes_device]
+    if backend not in taking:
+        raise TypeError(f"the backend {backend!r} takes no arrays in GPU memory: those that do are {', '.join(taking)}")
+    from kernels.backends import numba_cuda
+
+    return numba_cuda.OnDevice(record, form, accuracy)
 
 
 def absence(record: Activation, form: str, backend: str) -> str | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
-import os
 import sys
 from collections.abc import Callable
 
@@ -12,69 +10,21 @@ import numpy as np
 
 from kernels import crossover, memory, threads  # noqa: F401  (the latter two set the dispatcher's limits)
 from kernels.activations import ROW_BLOCKS, Activation, lookup
-from kernels.backends import jacobians, texts
+from kernels.backends import jacobians
+from kernels.backends.texts import formulas
 from kernels.constants import DTYPES, HALF_TYPES, inside
 from kernels.half import SURE, format_behind, is_half, margin, through_float32
-from kernels.native import __file__ as native_package
-from kernels.native import import_errors, native
+from kernels.native import native
+from kernels.native.built import level_states, missing, usable_levels
 from kernels.native.levels import levels_here
 
-#: Caps the instruction-set level, for example KERNELS_MAX_LEVEL=x86-64-v3.
-CAP = "KERNELS_MAX_LEVEL"
 #: From this many elements on, the Cython backend uses all threads; the dispatcher has a measured table.
 THREADS_FROM = 32_768
-_BUILD = "build the compiled part with `pip install -e .` (needs a C compiler and the Python headers)"
-
-_REPORT = os.path.join(os.path.dirname(native_package), "build_report.json")
-
-
-def was_built() -> bool:
-    """Whether a build ran at all: a checkout can be imported without one."""
-    return os.path.isfile(_REPORT)
-
-
-@functools.cache
-def build_report() -> dict:
-    """What the build left out, and why: {"left_out": {module: reason}}."""
-    if not was_built():
-        return {"left_out": {"kernels": f"this checkout was never built: {_BUILD}"}}
-    with open(_REPORT, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _missing(module: str) -> str:
-    if not was_built():
-        return build_report()["left_out"]["kernels"]
-    found = build_report()["left_out"].get(f"kernels.native.{module}")
-    if found:
-        return f"{module} was left out of the build: {found}; then install again"
-    return f"{module} can't be imported ({import_errors.get(module)}); {_BUILD}"
-
-
-@functools.cache
-def level_states() -> dict[str, str | None]:
-    """Level -> None where it is built, runs here and is within the cap, else why not; best level last."""
-    cpu = native("cpu")
-    states: dict[str, str | None] = {}
-    names = [level.name for level in levels_here()]
-    cap = os.environ.get(CAP)
-    if cap and cap not in names:
-        raise ValueError(f"{CAP}={cap!r} is not a level of this machine; accepted are: {', '.join(names)}")
-    for level in levels_here():
-        if cpu is None:
-            states[level.name] = _missing("cpu")
-        elif level.name not in cpu.runnable_levels():
-            states[level.name] = "this processor does not run it"
-        elif cap and names.index(level.name) > names.index(cap):
-            states[level.name] = f"above the cap {CAP}={cap}"
-        else:
-            states[level.name] = None if native(level.module) else _missing(level.module)
-    return states
 
 
 def reason() -> str | None:
     if native("dispatch") is None:
-        return _missing("dispatch")
+        return missing("dispatch")
     if variants():
         return None
     states = level_states()
@@ -83,7 +33,7 @@ def reason() -> str | None:
 
 def variants() -> tuple[str, ...]:
     """The levels that are built and run here, best first."""
-    return tuple(name for name, why in reversed(level_states().items()) if why is None)
+    return usable_levels()
 
 
 @functools.cache
@@ -94,20 +44,6 @@ def addresses(level: str | None) -> dict[tuple[str, str], int]:
         raise ValueError(f"level {name!r} can't be used here: {level_states().get(name, 'no such level')}")
     module = next(one.module for one in levels_here() if one.name == name)
     return native(module).addresses()
-
-
-def formulas(record: Activation, form: str) -> tuple[str, str | None]:
-    """(first, second) loops of a form: value_and_derivative and the row functions take two."""
-    if record.gate:
-        return record.name if form == "value" else f"{record.name}_backward", None
-    if record.normaliser == "threshold":
-        return record.name, f"{record.name}_{'backward' if form == 'backward' else 'gradient'}_rows"
-    if not record.elementwise:
-        through = record.through if form == "backward" else None
-        gradient = "gradient_through" if through else "gradient"
-        return through or record.name, f"{record.name}_{gradient}_rows"
-    first, *rest = texts.names(record, form)
-    return first, rest[0] if rest else None
 
 
 def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ from kernels import crossover
 from kernels.activations import Activation, lookup
 from kernels.backends import cython_loops, jacobians, numpy_vector
 from kernels.constants import DTYPES
+from kernels.native.built import was_built
 
 
 def reason() -> None:
@@ -26,7 +27,7 @@ def variants() -> tuple[str, ...]:
 @functools.cache
 def fallback() -> str | None:
     """Why NumPy answers instead of compiled code, or None."""
-    if not cython_loops.was_built():
+    if not was_built():
         warnings.warn(f"kernels.fastest uses NumPy: {cython_loops.reason()}", RuntimeWarning, stacklevel=4)
     return cython_loops.reason()
 
@@ -47,24 +48,10 @@ def addresses(record: Activation, form: str, compute: str, backend: str) -> tupl
     """Addresses of a form's two loops by "cython", "cython:LEVEL" or "numba", and of those that stream; 0 for none."""
     base, _, level = backend.partition(":")
     if base == "numba":
-        return (*_numba_addresses(record, form, compute), 0, 0)
+        from kernels.backends import numba_cpu
+
+        return (*numba_cpu.addresses(record, form, compute), 0, 0)
     return cython_loops.loop_addresses(record, form, compute, level or None)
-
-
-def _numba_addresses(record: Activation, form: str, compute: str) -> tuple[int, int]:
-    from kernels.backends import numba_cpu
-
-    if record.gate:
-        return numba_cpu.gated(record.name, form, compute).address, 0
-    if not record.elementwise:
-        format_ = record.format_of(record.name, compute)
-        return tuple(numba_cpu.row(loop, format_).address for loop in cython_loops.formulas(record, form))
-    count = len(record.parameters)
-    first, second = (
-        numba_cpu.elementwise(formula, record.format_of(formula, compute), count).address if formula else 0
-        for formula in cython_loops.formulas(record, form)
-    )
-    return first, second
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:

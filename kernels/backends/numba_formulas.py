@@ -767,6 +767,11 @@ def low_of_reciprocal(a, reciprocal):
     return fma(-reciprocal, a, real(1)) * reciprocal
 
 
+def low_of_quotient(x, a, reciprocal, quotient):
+    """x / a - quotient, which is x times the reciprocal of a, rounded."""
+    return low_of_product(x, reciprocal, low_of_reciprocal(a, reciprocal), quotient)
+
+
 def finite_product(a, b):
     """a b > 0, or the largest number."""
     product = a * b
@@ -913,7 +918,7 @@ def celu(x, alpha):
     y = -limit if x < -limit else x
     reciprocal = real(1) / alpha
     high = y * reciprocal
-    low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    low = low_of_quotient(y, alpha, reciprocal, high)
     rises = high > GATE_OPEN
     shift = SHIFT_DOWN if rises else SHIFT
     z = fma(high, LOG2E, shift)
@@ -929,7 +934,7 @@ def celu_derivative(x, alpha):
     y = clamp(x, limit)
     reciprocal = real(1) / alpha
     high = y * reciprocal
-    low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    low = low_of_quotient(y, alpha, reciprocal, high)
     rises = high > real(0)
     shift = SHIFT_DOWN if rises else SHIFT_UP
     z = fma(high, LOG2E, shift)
@@ -950,8 +955,8 @@ def tanhshrink(x):
     square = a * a
     cube = x * square
     low = fma(x, fma(a, a, -square), fma(x, square, -cube))
-    rest = fma(shrink_rest(square), square, real(2) * SIXTH_LOW)
-    near = fma(cube, real(2) * SIXTH, fma(cube, rest, low * (real(2) * SIXTH)))
+    rest = fma(shrink_rest(square), square, THIRD_LOW)
+    near = fma(cube, THIRD, fma(cube, rest, low * THIRD))
     e = exp_nonpositive(real(-2) * a)
     total = real(1) + e
     ratio = (e + e) / total
@@ -964,7 +969,7 @@ def tanhshrink_derivative(x):
     """tanh(x)^2, from a - tanh(a) up to 1."""
     a = abs(x)
     square = a * a
-    shrunk = a * square * fma(shrink_rest(square), square, real(2) * SIXTH)
+    shrunk = a * square * fma(shrink_rest(square), square, THIRD)
     t = a - shrunk
     near = fma(t, t, real(2) * t * ((a - t) - shrunk))
     e = exp_nonpositive(real(-2) * a)
@@ -981,7 +986,7 @@ def softcap(x, cap):
     a = limit if a > limit else a
     reciprocal = real(1) / size
     t = a * reciprocal
-    low = low_of_product(a, reciprocal, low_of_reciprocal(size, reciprocal), t)
+    low = low_of_quotient(a, size, reciprocal, t)
     z = fma(t, real(2) * LOG2E, SHIFT)
     r = fma(z - SHIFT, real(-0.5) * LN2, t) + low
     total = fma(power_of_two(z), exp_of_twice(r), real(1))

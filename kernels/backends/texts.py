@@ -41,6 +41,20 @@ def names(record: Activation, form: str) -> tuple[str, ...]:
     return tuple((record.gate or record.name) + ending for ending in endings)
 
 
+def formulas(record: Activation, form: str) -> tuple[str, str | None]:
+    """(first, second) loops of a form: value_and_derivative and the row functions take two."""
+    if record.gate:
+        return record.name if form == "value" else f"{record.name}_backward", None
+    if record.normaliser == "threshold":
+        return record.name, f"{record.name}_{'backward' if form == 'backward' else 'gradient'}_rows"
+    if not record.elementwise:
+        through = record.through if form == "backward" else None
+        gradient = "gradient_through" if through else "gradient"
+        return through or record.name, f"{record.name}_{gradient}_rows"
+    first, *rest = names(record, form)
+    return first, rest[0] if rest else None
+
+
 def find(module: ModuleType, name: str) -> Callable:
     """The function ``name`` of a text; LookupError names what is missing and where."""
     function = getattr(module, name, None)

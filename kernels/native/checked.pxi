@@ -1,27 +1,6 @@
 # Half types: a block is computed in float32, and what its error leaves open once more in float64, to be rounded once.
-cdef extern from "half_test.h" nogil:
-    ctypedef struct HalfTest "half_test":
-        int steps
-        float tiny
-        float relative
-        float least
-        float scaled
-        const float *g
-        uint64_t doubts[16]
-    const int HALF_WORD
-
 cdef extern from *:
     int first_bit "__builtin_ctzll"(uint64_t bits) noexcept nogil
-
-cdef struct Task
-
-#: Of a pair, the second of two is the derivative's.
-cdef struct Checked:
-    Kernel[2] save_tested  # NULL: exact in float32
-    Kernel multiply  # in float64
-    Kernel[2] wide
-    Kernel[2] wide_each
-    HalfTest[2] tests
 
 #: A block's inputs in float32; g is NULL where there is none.
 cdef struct Loaded:

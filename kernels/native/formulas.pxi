@@ -761,6 +761,11 @@ cdef inline real low_of_reciprocal(real a, real reciprocal) noexcept nogil:
     return fma(-reciprocal, a, <real>1) * reciprocal
 
 
+cdef inline real low_of_quotient(real x, real a, real reciprocal, real quotient) noexcept nogil:
+    """x / a - quotient, which is x times the reciprocal of a, rounded."""
+    return low_of_product(x, reciprocal, low_of_reciprocal(a, reciprocal), quotient)
+
+
 cdef inline real finite_product(real a, real b) noexcept nogil:
     """a b > 0, or the largest number."""
     cdef real product = a * b
@@ -909,7 +914,7 @@ cdef inline real celu(real x, real alpha) noexcept nogil:
     cdef real y = -limit if x < -limit else x
     cdef real reciprocal = <real>1 / alpha
     cdef real high = y * reciprocal
-    cdef real low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    cdef real low = low_of_quotient(y, alpha, reciprocal, high)
     cdef bint rises = high > GATE_OPEN(x)
     cdef real shift = SHIFT_DOWN(x) if rises else SHIFT(x)
     cdef real z = fma(high, LOG2E(x), shift)
@@ -925,7 +930,7 @@ cdef inline real celu_derivative(real x, real alpha) noexcept nogil:
     cdef real y = clamp(x, limit)
     cdef real reciprocal = <real>1 / alpha
     cdef real high = y * reciprocal
-    cdef real low = low_of_product(y, reciprocal, low_of_reciprocal(alpha, reciprocal), high)
+    cdef real low = low_of_quotient(y, alpha, reciprocal, high)
     cdef bint rises = high > <real>0
     cdef real shift = SHIFT_DOWN(x) if rises else SHIFT_UP(x)
     cdef real z = fma(high, LOG2E(x), shift)
@@ -946,8 +951,8 @@ cdef inline real tanhshrink(real x) noexcept nogil:
     cdef real square = a * a
     cdef real cube = x * square
     cdef real low = fma(x, fma(a, a, -square), fma(x, square, -cube))
-    cdef real rest = fma(shrink_rest(square), square, <real>2 * SIXTH_LOW(x))
-    cdef real near = fma(cube, <real>2 * SIXTH(x), fma(cube, rest, low * (<real>2 * SIXTH(x))))
+    cdef real rest = fma(shrink_rest(square), square, THIRD_LOW(x))
+    cdef real near = fma(cube, THIRD(x), fma(cube, rest, low * THIRD(x)))
     cdef real e = exp_nonpositive(<real>-2 * a)
     cdef real total = <real>1 + e
     cdef real ratio = (e + e) / total
@@ -960,7 +965,7 @@ cdef inline real tanhshrink_derivative(real x) noexcept nogil:
     """tanh(x)^2, from a - tanh(a) up to 1."""
     cdef real a = absolute(x)
     cdef real square = a * a
-    cdef real shrunk = a * square * fma(shrink_rest(square), square, <real>2 * SIXTH(x))
+    cdef real shrunk = a * square * fma(shrink_rest(square), square, THIRD(x))
     cdef real t = a - shrunk
     cdef real near = fma(t, t, <real>2 * t * ((a - t) - shrunk))
     cdef real e = exp_nonpositive(<real>-2 * a)
@@ -977,7 +982,7 @@ cdef inline real softcap(real x, real cap) noexcept nogil:
     a = limit if a > limit else a
     cdef real reciprocal = <real>1 / size
     cdef real t = a * reciprocal
-    cdef real low = low_of_product(a, reciprocal, low_of_reciprocal(size, reciprocal), t)
+    cdef real low = low_of_quotient(a, size, reciprocal, t)
     cdef real z = fma(t, <real>2 * LOG2E(x), SHIFT(x))
     cdef real r = fma(z - SHIFT(x), <real>-0.5 * LN2(x), t) + low
     cdef real total = fma(power_of_two(z), exp_of_twice(r), <real>1)

@@ -96,15 +96,3 @@ cdef inline void put(const Task *task, const char *result, char *out, intptr_t m
         store(task, result, out, m)
     else:
         memcpy(out, result, m * task.itemsize)
-
-
-cdef inline bint is_half(cnp.ndarray half, cnp.ndarray whole) noexcept:
-    """Whether an array has the shape of the other's halves along the last axis."""
-    cdef int last = cnp.PyArray_NDIM(whole) - 1
-    cdef int k
-    if cnp.PyArray_NDIM(half) != last + 1:
-        return False
-    for k in range(last):
-        if cnp.PyArray_DIM(half, k) != cnp.PyArray_DIM(whole, k):
-            return False
-    return 2 * cnp.PyArray_DIM(half, last) == cnp.PyArray_DIM(whole, last)

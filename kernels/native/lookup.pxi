@@ -2,8 +2,6 @@
 # arrays, from a table: there are no more results than numbers, and one is looked up sooner than computed.
 
 cdef enum:
-    #: Numbers of a half type.
-    CODES = 65536
     #: Elements from which a call looks its results up; what is shorter may cost more in cache misses than it saves.
     LOOK_UP_FROM = 4096
     #: Tables that are kept, of 128 KB or, for two results, 256.

@@ -1,6 +1,10 @@
 # The pipeline of rows, included by dispatch.pyx: whole rows where the kernels need no scratch or it fits a block, else one
 # row block by block.
 
+cdef enum:
+    #: The state of a row is its largest entry and two numbers a lane.
+    ROW_STATE = 1 + 2 * LANES
+
 #: Passes over a row that is worked on in blocks.
 cdef enum Pass:
     FIND_LARGEST

@@ -7,6 +7,7 @@ import functools
 import numpy as np
 
 from kernels.activations import BOUND_OF, Activation, lookup
+from kernels.constants import CODES
 from kernels.half import HALVES, rounded
 from kernels.verify.findings import Finding, bits_differ, first_difference
 from kernels.verify.inputs import evaluate, reference_backend
@@ -17,7 +18,7 @@ NEAR = 2.0**-45
 
 def numbers(dtype: np.dtype) -> np.ndarray:
     """All numbers of a half type, every NaN a quiet one."""
-    codes = np.arange(1 << 16, dtype=np.uint16)
+    codes = np.arange(CODES, dtype=np.uint16)
     codes[(codes & 0x7FFF) > np.array(np.inf, dtype).view(np.uint16)] |= 1 << (HALVES[dtype.name].bits - 2)
     return codes.view(dtype)
 
