@@ -23,8 +23,10 @@ from kernels.half import format_behind, is_half, through_float32
 _INSTALL = 'pip install "activation-kernels[numba]"'
 #: From this many elements on, the parallel driver runs.
 THREADS_FROM = 131_072
-#: Numbers of a half type; calls with more elements look their results up.
+#: Numbers of a half type: as many elements pay for computing all results.
 CODES = 65_536
+#: From this many elements on, calls of a half type look their results up.
+LOOK_UP_FROM = 4096
 #: Elements of a block: what a block needs stays in the first-level cache.
 BLOCK = 1024
 
@@ -754,17 +756,28 @@ def _bind_elementwise(record: Activation, form: str, dtype: type, compute: str) 
         if halves:
             arrays = tuple(array.view(np.uint16) for array in arrays)
             values = values.view(np.uint16) if each else values
-            if x.size > CODES and inputs == 1 and not each:
+            if x.size >= LOOK_UP_FROM and inputs == 1 and not each and is_paid(values.tobytes(), x.size):
                 _run(look_up_driver, x.size, (*every_result(values.tobytes()), arrays[0], *arrays[2:]))
                 return out
         _run(driver, x.size, (*steps, *pair, *arrays, values, each))
         return out
 
+    elements = {}
+
+    def is_paid(params: bytes, n: int) -> bool:
+        """Whether, with n more elements, as many as there are numbers have gone through with the same parameters."""
+        count = elements.get(params, 0) + n
+        elements.clear()
+        elements[params] = count
+        return count >= CODES
+
     @functools.lru_cache(maxsize=1)
     def every_result(params: bytes) -> tuple[np.ndarray, np.ndarray]:
         """The bit patterns of all results for parameters in float64, of the second output, too, or none."""
-        found = kernel(np.arange(CODES, dtype=np.uint16).view(dtype), *np.frombuffer(params))
-        return tuple(one.view(np.uint16) for one in (found if second else (found, nothing)))
+        codes, none = np.arange(CODES, dtype=np.uint16), np.empty(0, np.uint16)
+        one, two = np.empty_like(codes), np.empty_like(codes) if second else none
+        _run(driver, CODES, (*steps, *plain, codes, none, one, two, np.array(np.frombuffer(params)), False))
+        return one, two
 
     return kernel
 
