@@ -221,12 +221,13 @@ def _direct(step: dict, record: Activation, form: str, dtype: str) -> tuple[int,
     return loops[0], loops[-1]
 
 
-def _look_up(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int]:
+def _look_up(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int, int, int]:
     """The loops that look results of a half type up; 0 where computing them costs no more, or they are products."""
     checked = _checked(step, record, form, dtype)
     if checked is None or form.startswith("backward"):
-        return 0, 0
-    return step["look_up", "codes"], step["look_up_second", "codes"]
+        return 0, 0, 0, 0
+    names = ("look_up", "look_up_second", "look_up_streamed", "look_up_second_streamed")
+    return tuple(step[name, "codes"] for name in names)
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:

@@ -175,6 +175,8 @@ cdef struct Table:
     Kernel direct_second
     Kernel look_up  # in all results of a half type; NULL: they are computed as fast
     Kernel look_up_second
+    Kernel look_up_streamed
+    Kernel look_up_second_streamed
     RowParts parts
     Segment segments[MAX_SEGMENTS]
 
@@ -558,8 +560,8 @@ cdef class Plan:
 
     def __init__(self, str kind, dict tables):
         """``tables``: dtype -> dict with "segments" [(start, *loops, threads)], the steps "load", "save", "multiply", "stream",
-        "direct", "look_up" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
-        Loops: kernel, second, and both streamed. A dtype without a table is left to Python."""
+        "direct" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
+        Loops, and "look_up": kernel, second, and both streamed. A dtype without a table is left to Python."""
         self.kind = KINDS[kind]
         for index, name in enumerate(DTYPE_NAMES):
             if tables[name] is None:
@@ -592,6 +594,8 @@ cdef class Plan:
         table.direct_second = <Kernel><uintptr_t>source["direct"][1]
         table.look_up = <Kernel><uintptr_t>source["look_up"][0]
         table.look_up_second = <Kernel><uintptr_t>source["look_up"][1]
+        table.look_up_streamed = <Kernel><uintptr_t>source["look_up"][2]
+        table.look_up_second_streamed = <Kernel><uintptr_t>source["look_up"][3]
         if source["parts"]:
             parts = source["parts"]
             table.parts.begin = <Kernel><uintptr_t>parts[0]
