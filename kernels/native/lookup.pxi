@@ -1,5 +1,5 @@
-# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, or, in long
-# arrays, from a table: there are no more results than numbers, and one is looked up sooner than computed.
+# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, and, in long
+# arrays, from a table: there are no more results than numbers, and one is looked up sooner than most are computed.
 
 cdef enum:
     #: Numbers of a half type.
@@ -35,7 +35,6 @@ cdef object work_on_codes(Plan plan, int index, Task *task, int parameters):
     if table.direct != NULL:
         take_loops(task, table.direct, table.direct_second)
         task.streamed_kernel = task.streamed_second = NULL
-        return None
     if table.look_up == NULL or task.n < LOOK_UP_FROM:
         return None
     results = known_results(plan, index, task, parameters)
