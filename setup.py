@@ -29,7 +29,7 @@ from kernels.constants import (  # noqa: E402
     VECTOR_MATH,
     constants,
 )
-from kernels.half import rounds_right  # noqa: E402
+from kernels.half import rounds_right, step_up, text_of_half  # noqa: E402
 from kernels.native.levels import levels_here  # noqa: E402
 
 NATIVE = Path("kernels/native")
@@ -77,6 +77,8 @@ def render(level) -> str:
         streamed=STREAMED,
         half_types=HALF_TYPES,
         rounds_right=rounds_right,
+        step_up=step_up,
+        text_of_half=text_of_half,
         word=HALF_WORD,
         checked_steps=("save_near", "save_tested", "round"),
     )

@@ -879,9 +879,10 @@ _RECORDS = (
         kind="row",
         normaliser="reciprocal",
         from_output=True,
+        # Of rows of up to 1000 entries: the gradient's sum, in float64, loses more the longer a row is.
         ulp={
-            "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
-            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+            "value": Bounds(2.9, 2.6, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(3.0, 8.0, 6.0, 8.0, 8.0),
         },
         flops=(25, 4),
     ),
@@ -894,9 +895,10 @@ _RECORDS = (
         kind="row",
         normaliser="reciprocal",
         from_output=True,
+        # Of rows of up to 1000 entries: the gradient's sum, in float64, loses more the longer a row is.
         ulp={
-            "value": Bounds(2.5, 2.5, 150.0, 520.0, 520.0),
-            "derivative_from_output": Bounds(4.0, 4.0, 4.0, 4.0, 4.0),
+            "value": Bounds(2.9, 2.6, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(3.0, 8.0, 6.0, 8.0, 8.0),
         },
         flops=(25, 4),
     ),
@@ -911,8 +913,8 @@ _RECORDS = (
         through="softmax",
         from_output=True,
         ulp={
-            "value": Bounds(3.0, 2.2, 150.0, 520.0, 520.0),
-            "derivative_from_output": Bounds(1.5, 1.5, 3.5, 3.5, 3.5),
+            "value": Bounds(3.3, 3.0, 150.0, 520.0, 520.0),
+            "derivative_from_output": Bounds(2.1, 1.9, 3.5, 3.5, 3.5),
         },
         flops=(27, 22),
     ),

@@ -104,8 +104,38 @@ _EPS = 2.0**-23
 #: One operation on half types' numbers, rounded to float32 and then again, gives what rounding once does: float32 has
 #: twice their bits and two more.
 _ONE_ROUNDING = 0.5
-#: Nearly one rounding, without parameters, and right for each number.
-_SURE = ("hardsigmoid", "hardswish_derivative")
+#: Nearly one rounding.
+_NEARLY_ONE = ("hardsigmoid", "hardswish_derivative")
+_BOTH = ("gelu_tanh_derivative", "hardsigmoid", "hardswish_derivative", "selu", "softsign", "tanh")
+#: Without parameters, and right for each number, though the bound does not promise it: tests/test_half.py does.
+SHOWN = {
+    "float16": _BOTH,
+    "bfloat16": (
+        *_BOTH,
+        "exponential",
+        "exponential_derivative",
+        "gelu_derivative",
+        "logsigmoid",
+        "logsigmoid_derivative",
+        "mish",
+        "quick_gelu_derivative",
+        "selu_derivative",
+        "sigmoid",
+        "sigmoid_derivative",
+        "softsign_derivative",
+        "sparse_plus",
+        "tanh_derivative",
+        "tanhshrink",
+        "tanhshrink_derivative",
+    ),
+}
+#: Near 0 they are x / 2, a tie of subnormals, and above it by less than float32 shows: right for each number, too, if x
+#: is first moved up by a step, and the result has x's sign.
+STEPPED = {"float16": ("gelu", "hardswish"), "bfloat16": ("gelu", "gelu_tanh", "hardswish", "quick_gelu")}
+#: In last places of subnormals.
+_STEP = 2.0**-12
+#: With a text of their own for half types' numbers.
+_OWN_TEXT = ("hardsigmoid", "hardswish", "hardswish_derivative")
 #: Below what half types can tell from zero.
 _UNDERFLOW = {"float16": 2.0**-100, "bfloat16": 2.0**-145}
 #: A factor that underflowed is off by less than this, times the other factor; in float16 that never shows.
@@ -113,14 +143,27 @@ _UNDERFLOW_OF_FACTOR, _TINY = 2.0**-120, 2.0**-60
 
 
 def rounds_right(record: Activation, formula: str, dtype: str) -> bool:
-    """Whether a formula in float32 is rounded right for every number of a half type, whatever its parameters."""
-    return margin(record, formula, dtype, product=False) is SURE
+    """Whether ``text_of_half``, in float32, is rounded right for all numbers of a half type, for any parameters."""
+    return formula in STEPPED[dtype] or margin(record, formula, dtype, product=False) is SURE
+
+
+def text_of_half(formula: str) -> str:
+    """The text that computes a formula from half types' numbers."""
+    return f"{formula}_of_half" if formula in _OWN_TEXT else formula
+
+
+def step_up(formula: str, dtype: str) -> float:
+    """How far x is moved up before ``text_of_half``, whose result has x's sign then; 0 where it stays."""
+    half = HALVES[dtype]
+    return half.smallest * 2.0 ** (1 - half.bits) * _STEP if formula in STEPPED[dtype] else 0.0
 
 
 def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margin:
     """How far a formula in float32, or its product with a gradient, may be off."""
     bounds = record.ulp[formula.removeprefix(record.name).removeprefix("_") or "value"]
     near_root = 1.01 * bounds.absolute * _EPS
+    if not product and (formula in SHOWN[dtype] or (bounds.float32 <= _ONE_ROUNDING and not near_root)):
+        return SURE
     # In units in the last place, which a power of two changes; the margin itself is rounded, too.
     relative = (bounds.float32 + (1.02 if product else 0.51)) * _EPS
     if near_root and product:
@@ -128,12 +171,11 @@ def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margi
     if near_root:
         return Margin("save_tested", 0, relative, near_root)
     if not product:
-        sure = bounds.float32 <= _ONE_ROUNDING or formula in _SURE
-        return SURE if sure else Margin("save_near", math.ceil(bounds.float32))
+        return Margin("save_near", math.ceil(bounds.float32))
     if bounds.float32 == 0 and dtype == "float16":
         return SURE
     steps = math.ceil(2 * bounds.float32 + 0.5)
     if dtype == "float16":
         return Margin("save_near", steps)
-    tiny = _TINY if bounds.float32 > _ONE_ROUNDING and formula not in _SURE else 0.0
+    tiny = _TINY if bounds.float32 > _ONE_ROUNDING and formula not in _NEARLY_ONE else 0.0
     return Margin("save_near", steps, relative, _UNDERFLOW[dtype], _UNDERFLOW_OF_FACTOR if tiny else 0.0, tiny)

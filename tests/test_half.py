@@ -9,7 +9,7 @@ import pytest
 
 import kernels
 from kernels.activations import BOUND_OF, RECORDS
-from kernels.half import HALVES, rounded
+from kernels.half import HALVES, SHOWN, STEPPED, rounded
 from kernels.verify.findings import bits_differ
 from kernels.verify.halves import check_half, expected, numbers
 from kernels.verify.inputs import evaluate
@@ -50,6 +50,12 @@ def test_every_number_is_rounded_right(function, form, half):
         for accuracy in ("fast", "accurate") if backend == "fastest" else ("fast",):
             finding = check_half(function, form, backend, half, accuracy)
             assert finding.ok, finding
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_what_all_numbers_show_has_no_parameters(dtype):
+    free = {formula for record in ELEMENTWISE if not record.parameters for formula in record.scalar_formulas}
+    assert {*SHOWN[dtype], *STEPPED[dtype]} <= free
 
 
 @pytest.mark.parametrize("form", ["value", "derivative"])
@@ -110,7 +116,7 @@ def test_rounded_rounds_to_nearest_even(half):
 
 
 # ---------------------------------------------------------------- whatever the way
-@pytest.mark.parametrize("name", ["sigmoid", "relu", "gelu", "prelu"])
+@pytest.mark.parametrize("name", ["sigmoid", "relu", "gelu", "hardswish", "prelu"])
 def test_lengths_offsets_and_threads(name, half):
     record = kernels.ACTIVATIONS[name]
     x = np.random.default_rng(0).permutation(numbers(half))

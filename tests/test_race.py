@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -49,7 +50,15 @@ def test_half_types_race_where_they_are_asked_for():
     assert {case.backend for case in made.cases} - {"fastest", "numpy"} <= {"torch", "jax"}
     with pytest.raises(KeyError, match="unknown dtype 'int8'; known are: float32"):
         plan.make_race(TINY, ["all"], ["relu"], ["int8"])
-    assert command.main(["--quick", "--dtype", "float16"]) == command.USAGE
+
+
+def test_half_types_are_compared_beside_float32_where_they_are_asked_for():
+    made = plan.make(TINY, ["relu"], ["fastest", "numpy"], ["float16"])
+    lines = {(case.backend, case.form, case.n) for case in made.cases if case.dtype == "float16"}
+    assert lines == set(itertools.product(("fastest", "numpy"), ("value", "derivative"), TINY.sizes))
+    assert "float32" in {case.dtype for case in made.cases}
+    with pytest.raises(KeyError, match="unknown dtype 'int8'; known are: float32"):
+        plan.make(TINY, ["relu"], ["numpy"], ["int8"])
 
 
 @pytest.mark.parametrize("peer", ["torch", "jax", "fastest", "numpy"])

@@ -16,7 +16,7 @@ from kernels.constants import DTYPES, HALF_TYPES, inside
 from kernels.half import SURE, format_behind, is_half, margin, through_float32
 from kernels.native import native
 from kernels.native.built import level_states, missing, usable_levels
-from kernels.native.levels import levels_here
+from kernels.native.levels import Level, levels_here
 
 #: From this many elements on, the Cython backend uses all threads; the dispatcher has a measured table.
 THREADS_FROM = 32_768
@@ -39,11 +39,14 @@ def variants() -> tuple[str, ...]:
 @functools.cache
 def addresses(level: str | None) -> dict[tuple[str, str], int]:
     """(formula or step, format) -> address, at a level (None: the best)."""
+    return native(_level(level).module).addresses()
+
+
+def _level(level: str | None) -> Level:
     name = level or variants()[0]
     if name not in variants():
         raise ValueError(f"level {name!r} can't be used here: {level_states().get(name, 'no such level')}")
-    module = next(one.module for one in levels_here() if one.name == name)
-    return native(module).addresses()
+    return next(one for one in levels_here() if one.name == name)
 
 
 def loop_addresses(record: Activation, form: str, compute: str, level: str | None) -> tuple[int, int, int, int]:
@@ -100,7 +103,7 @@ def make_plan(
             **{name: step[name, "bytes"] for name in ("stream", "gather", "scatter")},
             "checked": _checked(step, record, form, dtype),
             "direct": _direct(step, record, form, dtype),
-            "look_up": _look_up(step, record, form, dtype),
+            "look_up": _look_up(step, record, form, dtype, _level(level).look_up_flops),
             "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
     kind = form if record.elementwise else f"{record.kind} {form}"
@@ -157,12 +160,19 @@ def _direct(step: dict, record: Activation, form: str, dtype: str) -> tuple[int,
     return loops[0], loops[-1]
 
 
-def _look_up(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int]:
+def _look_up(step: dict, record: Activation, form: str, dtype: str, flops: int) -> tuple[int, int, int, int]:
     """The loops that look results of a half type up; 0 where computing them costs no more, or they are products."""
-    checked = _checked(step, record, form, dtype)
-    if checked is None or form.startswith("backward"):
-        return 0, 0
-    return step["look_up", "codes"], step["look_up_second", "codes"]
+    if dtype not in HALF_TYPES or not record.elementwise or form.startswith("backward"):
+        return 0, 0, 0, 0
+    if all(_direct(step, record, form, dtype)) and _flops(record, form) <= flops:
+        return 0, 0, 0, 0
+    names = ("look_up", "look_up_second", "look_up_streamed", "look_up_second_streamed")
+    return tuple(step[name, "codes"] for name in names)
+
+
+def _flops(record: Activation, form: str) -> int:
+    """Operations on an element, of the dearer one of two results."""
+    return max(record.flops) if form == "value_and_derivative" else record.flops[form == "derivative"]
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:

@@ -402,6 +402,27 @@ cdef inline real hardswish_derivative(real x) noexcept nogil:
     return <real>1 if x >= <real>3 else falling
 
 
+# Half types' numbers have so few digits that a rounding more decides nothing: tests/test_half.py shows it for each.
+cdef inline float sixth_of_half_sum(float x) noexcept nogil:
+    return (x + <float>3) * SIXTH(x)
+
+
+cdef inline float hardsigmoid_of_half(float x) noexcept nogil:
+    return sixth_of_half_sum(clamp(x, <float>3))
+
+
+cdef inline float hardswish_of_half(float x) noexcept nogil:
+    cdef float y = <float>-3 if x < <float>-3 else x
+    cdef float gated = y * sixth_of_half_sum(y)
+    return x if x > <float>3 else gated
+
+
+cdef inline float hardswish_derivative_of_half(float x) noexcept nogil:
+    cdef float slope = sixth_of_half_sum(<float>2 * clamp(x, <float>3))
+    cdef float falling = <float>0 if x <= <float>-3 else slope
+    return <float>1 if x >= <float>3 else falling
+
+
 # ---------------------------------------------------------------- softsign, squareplus, sparse_plus, sparse_sigmoid
 cdef inline real softsign(real x) noexcept nogil:
     cdef real y = clamp(x, LARGE(x))

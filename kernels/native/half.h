@@ -177,22 +177,42 @@ HALF_INLINE __m128i look_up_four(const uint16_t *x, const uint16_t *results) {
 }
 #endif
 
-/* The results of codes at x; the table has one for each code. */
-static void look_up(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+/* Codes of a cache line, and how many of them ahead x is asked for: between results the processor looks too little ahead. */
+#define LOOK_UP_LINE 32
+#define LOOK_UP_AHEAD (16 * LOOK_UP_LINE)
+
+/* The results of codes at x; the table has one for each code. What is streamed begins on a cache line. */
+HALF_INLINE void look_up_lines(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results, int streamed) {
     intptr_t i = 0;
 #if defined(__SSE2__)
-    for (; i + 8 <= n; i += 8) {
-        __m128i eight = _mm_unpacklo_epi64(look_up_four(x + i, results), look_up_four(x + i + 4, results));
-        memcpy(out + i, &eight, sizeof eight);
+    for (; i + LOOK_UP_LINE <= n; i += LOOK_UP_LINE) {
+        _mm_prefetch((const char *)(x + i + LOOK_UP_AHEAD), _MM_HINT_T0);
+        for (intptr_t j = i; j < i + LOOK_UP_LINE; j += 8) {
+            __m128i eight = _mm_unpacklo_epi64(look_up_four(x + j, results), look_up_four(x + j + 4, results));
+            if (streamed)
+                _mm_stream_si128((__m128i *)(out + j), eight);
+            else
+                _mm_storeu_si128((__m128i *)(out + j), eight);
+        }
     }
 #endif
     for (; i < n; i++)
         out[i] = results[x[i]];
 }
 
+static void look_up(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    look_up_lines(x, out, n, results, 0);
+}
+static void look_up_streamed(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    look_up_lines(x, out, n, results, 1);
+}
+
 /* The same in the second of two tables. */
 static void look_up_second(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
-    look_up(x, out, n, results + 65536);
+    look_up_lines(x, out, n, results + 65536, 0);
+}
+static void look_up_second_streamed(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
+    look_up_lines(x, out, n, results + 65536, 1);
 }
 
 /* ---------------------------------------------------------------- from float64, rounded once */

@@ -16,6 +16,8 @@ class Level:
     name: str
     machines: tuple[str, ...]
     flags: tuple[str, ...]
+    #: Operations from 16 bits to 16 bits that cost what looking a result up does.
+    look_up_flops: int = 12
 
     @property
     def module(self) -> str:
@@ -24,7 +26,8 @@ class Level:
 
 
 LEVELS = (
-    Level("x86-64-v2", ("x86_64", "amd64"), ("-march=x86-64-v2",)),
+    # Without instructions for fma and for float16.
+    Level("x86-64-v2", ("x86_64", "amd64"), ("-march=x86-64-v2",), look_up_flops=2),
     Level("x86-64-v3", ("x86_64", "amd64"), ("-march=x86-64-v3",)),
     Level("x86-64-v4", ("x86_64", "amd64"), ("-march=x86-64-v4", "-mprefer-vector-width=512")),
     Level("aarch64", ("aarch64", "arm64"), ()),

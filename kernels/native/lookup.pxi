@@ -1,5 +1,5 @@
-# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, or, in long
-# arrays, from a table: there are no more results than numbers, and one is looked up sooner than computed.
+# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, and, in long
+# arrays, from a table: there are no more results than numbers, and one is looked up sooner than most are computed.
 
 cdef enum:
     #: Elements from which a call looks its results up; what is shorter may cost more in cache misses than it saves.
@@ -32,12 +32,14 @@ cdef object work_on_codes(Plan plan, int index, Task *task, int parameters):
         return None
     if table.direct != NULL:
         take_loops(task, table.direct, table.direct_second)
-        return None
+        task.streamed_kernel = task.streamed_second = NULL
     if table.look_up == NULL or task.n < LOOK_UP_FROM:
         return None
     results = known_results(plan, index, task, parameters)
     if results is not None:
         take_loops(task, table.look_up, table.look_up_second)
+        task.streamed_kernel = table.look_up_streamed
+        task.streamed_second = table.look_up_second_streamed
         task.params = <const char *>cnp.PyArray_DATA(results)
     return results
 
@@ -46,7 +48,6 @@ cdef inline void take_loops(Task *task, Kernel kernel, Kernel second) noexcept:
     """Loops that load and save by themselves."""
     task.kernel = kernel
     task.second = second
-    task.streamed_kernel = task.streamed_second = NULL
     task.load = task.save = NULL
     task.checked = NULL
 

@@ -15,8 +15,8 @@ cdef class Plan:
 
     def __init__(self, str kind, dict tables):
         """``tables``: dtype -> dict with "segments" [(start, *loops, threads)], the steps "load", "save", "multiply", "stream",
-        "direct", "look_up" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
-        Loops: kernel, second, and both streamed. A dtype without a table is left to Python."""
+        "direct" and "each" (kernel, second), 0 where there is none, "compute_size", the "parts" of rows, and "checked" or None.
+        Loops, and "look_up": kernel, second, and both streamed. A dtype without a table is left to Python."""
         self.kind = KINDS[kind]
         for index, name in enumerate(DTYPE_NAMES):
             if tables[name] is None:
@@ -49,6 +49,8 @@ cdef class Plan:
         table.direct_second = <Kernel><uintptr_t>source["direct"][1]
         table.look_up = <Kernel><uintptr_t>source["look_up"][0]
         table.look_up_second = <Kernel><uintptr_t>source["look_up"][1]
+        table.look_up_streamed = <Kernel><uintptr_t>source["look_up"][2]
+        table.look_up_second_streamed = <Kernel><uintptr_t>source["look_up"][3]
         if source["parts"]:
             parts = source["parts"]
             table.parts.begin = <Kernel><uintptr_t>parts[0]

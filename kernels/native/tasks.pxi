@@ -107,8 +107,10 @@ cdef struct Table:
     Kernel scatter
     Kernel direct  # from a half type's codes to codes; NULL: only through a load and a store step
     Kernel direct_second
-    Kernel look_up  # in all results of a half type; NULL: they are computed as fast
+    Kernel look_up  # in all results of a half type; NULL: they are computed as soon
     Kernel look_up_second
+    Kernel look_up_streamed
+    Kernel look_up_second_streamed
     RowParts parts
     Segment segments[MAX_SEGMENTS]
 

@@ -71,7 +71,8 @@ def parser() -> argparse.ArgumentParser:
         "--dtype",
         type=_names,
         metavar="A,B",
-        help="of the race: float32, float64, float16, bfloat16; default: the first two",
+        help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, what the "
+        "page's table of conditions has beside float32",
     )
     found.add_argument(
         "--device",
@@ -116,14 +117,12 @@ def measure(given: argparse.Namespace) -> int:
     console = Console()
     if given.peers and given.backends:
         return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
-    if given.dtype and not given.peers:
-        return _fail("--dtype is of a race with other libraries: give --peers, too; --full measures float64")
     scope = plan.SCOPES[given.scope]
     try:
         if given.peers:
             made = plan.make_race(scope, given.peers, given.activations, given.dtype or plan.RACED)
         else:
-            made = plan.make(scope, given.activations, given.backends)
+            made = plan.make(scope, given.activations, given.backends, given.dtype or ())
     except (KeyError, BackendUnavailable) as error:
         return _fail(error.args[0])
     going = run.start(made, given.output / "results", given.fresh)

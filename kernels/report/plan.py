@@ -10,7 +10,7 @@ from itertools import groupby
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
 from kernels.backends import OWN, PEERS, BackendUnavailable, absence, available, find
 from kernels.constants import DTYPES
-from kernels.half import named
+from kernels.half import is_half, named
 from kernels.measure import DATA, FORMS, Case
 from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, slope_form
 from kernels.report.rows import PEERS_PLAN
@@ -102,8 +102,11 @@ class Plan:
             yield tuple(group)
 
 
-def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = ()) -> Plan:
-    """The plan of a scope; activations and backends by name, none for those of the scope."""
+def make(
+    scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = (), dtypes: Sequence[str] = ()
+) -> Plan:
+    """The plan of a scope; activations and backends by name, none for those of the scope; dtypes beside its own."""
+    refuse_unknown(dtypes)
     records = chosen_records(scope, activations)
     chosen, left_out = _contestants(backends)
     groups = [*_sweep(scope, records)]
@@ -111,6 +114,7 @@ def make(scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] 
         groups += [*_other_forms(scope, records), *_other_axes(scope, records)]
     else:
         groups += _some_others(scope, [record for record in records if activations or record.name in SIDE])
+    groups += _other_dtypes(scope, records, dtypes)
     cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group, scope)]
     order = {group: k for k, group in enumerate(dict.fromkeys(case.group for case in cases))}
     cases.sort(key=lambda case: order[case.group])
@@ -122,13 +126,17 @@ def make_race(
     scope: Scope, peers: Sequence[str], activations: Sequence[str] = (), dtypes: Sequence[str] = RACED
 ) -> Plan:
     """kernels.fastest and NumPy against peers, by name, or "all" for those installed."""
-    unknown = [dtype for dtype in dtypes if dtype not in DTYPES]
-    if unknown:
-        raise KeyError(f"unknown dtype {unknown[0]!r}; known are: {', '.join(DTYPES)}")
+    refuse_unknown(dtypes)
     chosen, left_out = _rivals(peers)
     groups = [*_race(scope, chosen_records(scope, activations), dtypes)]
     cases = [replace(group, backend=name) for group in groups for name in chosen if _races(name, group)]
     return Plan(scope, tuple(cases), left_out, race=True)
+
+
+def refuse_unknown(dtypes: Sequence[str]) -> None:
+    unknown = [dtype for dtype in dtypes if dtype not in DTYPES]
+    if unknown:
+        raise KeyError(f"unknown dtype {unknown[0]!r}; known are: {', '.join(DTYPES)}")
 
 
 def chosen_records(scope: Scope, activations: Sequence[str]) -> list[Activation]:
@@ -195,7 +203,7 @@ def _takes_part(name: str, case: Case, scope: Scope) -> bool:
     backend, variant = find(name)
     changed = case.accuracy != "fast" or case.allocate or case.cold or case.threads is not None
     if backend.is_textbook(variant):
-        told = not scope.hurried or case.activation in SIDE
+        told = (not scope.hurried or case.activation in SIDE) and not is_half(named(case.dtype))
         return told and not changed and case.data == "normal" and absence(case.record, case.form, name) is None
     if variant is not None and not backend.compiled and case.n > SECOND_TEXT_TO:
         return False
@@ -213,6 +221,14 @@ def _sweep(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:
                 side = form == "value" and (scope.everything or n == IN_CACHE)
                 for data in DATA if side else ("normal",):
                     yield Case(record.name, form, "", "float32", n, data=data)
+
+
+def _other_dtypes(scope: Scope, records: Iterable[Activation], dtypes: Sequence[str]) -> Iterator[Case]:
+    for record in records:
+        for dtype in dtypes:
+            for form in ("value", slope_form(record)):
+                for n in scope.sizes:
+                    yield Case(record.name, form, "", dtype, n)
 
 
 def _other_forms(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:

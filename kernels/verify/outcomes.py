@@ -140,8 +140,9 @@ def measured_bounds(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], floa
 
 
 def fits(promised: float, measured: float, record: Activation) -> bool:
-    """Whether a bound is the measured one, or no less where other parameters than the example's have larger errors."""
-    return promised >= measured if any(p.divides for p in record.parameters) else promised == measured
+    """Whether a bound is the measured one, or no less where other rows or parameters may have larger errors."""
+    others = not record.elementwise or any(p.divides for p in record.parameters)
+    return promised >= measured if others else promised == measured
 
 
 def drift(rows: Iterable[Row]) -> list[str]:
