@@ -83,6 +83,20 @@ def pytest_generate_tests(metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items) -> None:
+    """What xdist's workers take at once: what is compiled and computed once a process for a record, or for a file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(found[-1].scope == "module" for found in fixtures) or "peer" in parameters:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+        elif "record" in parameters:
+            item.add_marker(pytest.mark.xdist_group(parameters["record"].name))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem) -> bool | None:
     """A test of LOOPED tables: once for each case, of which a failure names its own."""
     if not any(value is EACH_CASE for value in pyfuncitem.funcargs.values()):

@@ -11,16 +11,17 @@ from kernels.verify.findings import Finding
 
 def cells():
     return [
-        pytest.param(record.name, form, backend, id=f"{record.name}-{form}-{backend}")
+        pytest.param(record, form, backend, id=f"{record.name}-{form}-{backend}")
         for record in RECORDS
-        for backend in checks.contestants()
+        # The references of a form, which are kept for few, serve all backends.
         for form in record.forms
+        for backend in checks.contestants()
     ]
 
 
-@pytest.mark.parametrize(("name", "form", "backend"), cells())
-def test_backend_agrees_with_the_others_and_the_mathematics(name, form, backend):
-    findings = [case() for case in checks.cases([name], [backend], [form])]
+@pytest.mark.parametrize(("record", "form", "backend"), cells())
+def test_backend_agrees_with_the_others_and_the_mathematics(record, form, backend):
+    findings = [case() for case in checks.cases([record.name], [backend], [form])]
     assert findings
     assert not [str(finding) for finding in findings if not finding.ok]
 

@@ -5,17 +5,16 @@ A launch packs its arguments, addresses and numbers, and calls the driver: no ar
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from kernels.backends.cuda_primitives import MOST_AT_ONCE, SIMULATED, VECTOR_BYTES, stored
-from kernels.device_arrays import View, itemsize
+from kernels.device_arrays import View, current, itemsize
 
 #: Threads a block of the loop over elements, and blocks for each multiprocessor: all the threads that it can hold.
 THREADS = 256
@@ -115,23 +114,6 @@ def compiled(kernel, layout: str) -> Launcher:
     # The code is unloaded with the last reference to it.
     launcher.kernel = kernel
     return launcher
-
-
-@contextlib.contextmanager
-def _made_current(device: int) -> Iterator[None]:
-    from numba import cuda
-
-    with cuda.gpus[device]:
-        yield
-
-
-_NOTHING = contextlib.nullcontext()
-
-
-def current(driver, device: int) -> contextlib.AbstractContextManager:
-    """What makes a GPU the current one, which it mostly is."""
-    error, now = driver.cuCtxGetDevice()
-    return _NOTHING if not error and int(now) == device else _made_current(device)
 
 
 # ---------------------------------------------------------------- in the simulator
