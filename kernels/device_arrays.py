@@ -9,7 +9,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,15 @@ class Torch(Kind):
         return sys.modules["torch"].empty_like(array) if shape == like.shape else array.new_empty(shape)
 
     def stream(self, device: int) -> int:
-        return sys.modules["torch"].cuda.current_stream(device).cuda_stream
+        return _torch_stream()(device)
+
+
+@functools.cache
+def _torch_stream() -> Callable[[int], int]:
+    """The current stream of a GPU: as compiled code of PyTorch asks for it, where that is there, for it takes half."""
+    torch = sys.modules["torch"]
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
 
 
 @functools.cache
@@ -198,7 +206,7 @@ def _new_of_numba(like: View, shape: tuple[int, ...], dtype: np.dtype) -> Any:
 
     if like.strides is not None:
         raise ValueError(f"expected a C-contiguous device array, given strides of {like.strides} elements")
-    with _made_current(like.device):
+    with made_current(like.device):
         return cuda.device_array(shape, dtype)
 
 
@@ -230,12 +238,16 @@ def _kind_of_type(cls: type) -> Kind | None:
 def kind_of(value: Any) -> Kind | None:
     """The kind of an array in GPU memory; None for everything else."""
     kind = _kind_of_type(type(value))
-    return kind if kind is not None and kind.is_on_device(value) else None
+    return kind if kind and kind.is_on_device(value) else None
 
 
 def any_on_device(values: Iterable[Any]) -> bool:
     """Whether one of the values is an array in GPU memory."""
-    return any(kind_of(value) is not None for value in values)
+    # A generator would take as long as the rest.
+    for value in values:  # noqa: SIM110
+        if kind_of(value) is not None:
+            return True
+    return False
 
 
 def view(value: Any, name: str) -> View:
@@ -277,20 +289,17 @@ def driver():
 
 
 @contextlib.contextmanager
-def _made_current(device: int) -> Iterator[None]:
+def made_current(device: int) -> Iterator[None]:
+    """The GPU as the current one."""
     from numba import cuda
 
     with cuda.gpus[device]:
         yield
 
 
-_NOTHING = contextlib.nullcontext()
-
-
-def current(driver, device: int) -> contextlib.AbstractContextManager:
-    """What makes a GPU the current one, which it mostly is."""
+def is_current(driver, device: int) -> bool:
     error, now = driver.cuCtxGetDevice()
-    return _NOTHING if not error and int(now) == device else _made_current(device)
+    return not error and int(now) == device
 
 
 def _recorded(stream: int) -> Any:
@@ -304,7 +313,7 @@ def _recorded(stream: int) -> Any:
 def wait(stream: int, other: int, device: int) -> None:
     """Let a stream wait for what is on its way on another, and the host for nothing."""
     cuda = driver()
-    with current(cuda, device):
+    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device):
         event = _recorded(other)
         cuda.cuStreamWaitEvent(stream, event, 0)
         cuda.cuEventDestroy(event)
@@ -328,7 +337,8 @@ def keep_until_done(views: Iterable[View], stream: int) -> None:
         if not waiting:
             _in_use.remove(one)
             cuda.cuEventDestroy(one[0])
-    with current(cuda, lent[0].device):
+    device = lent[0].device
+    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device):
         _in_use.append((_recorded(stream), lent))
 
 

@@ -168,7 +168,8 @@ def made_current(monkeypatch) -> list[int]:
         devices.append(device)
         return contextlib.nullcontext()
 
-    monkeypatch.setattr(device_arrays, "_made_current", remembered)
+    for module in (device_arrays, cuda_launch):
+        monkeypatch.setattr(module, "made_current", remembered)
     return devices
 
 

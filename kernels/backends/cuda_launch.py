@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kernels.backends.cuda_primitives import MOST_AT_ONCE, SIMULATED, VECTOR_BYTES, stored
-from kernels.device_arrays import View, current, itemsize
+from kernels.device_arrays import View, is_current, itemsize, made_current
 
 #: Threads a block of the loop over elements, and blocks for each multiprocessor: all the threads that it can hold.
 THREADS = 256
@@ -94,13 +94,19 @@ class Launcher:
         self.packed = _Packed(self.packing.size)
 
     def __call__(self, config: tuple[int, int, int], stream: int, values: tuple, arrays: Sequence[View]) -> None:
+        self.packing.pack_into(self.packed.buffer, 0, *values)
+        device = arrays[0].device
+        if is_current(self.driver, device):
+            self._launch(config, stream)
+        else:
+            with made_current(device):
+                self._launch(config, stream)
+
+    def _launch(self, config: tuple[int, int, int], stream: int) -> None:
         blocks, threads, shared = config
-        driver, packed = self.driver, self.packed
-        self.packing.pack_into(packed.buffer, 0, *values)
-        with current(driver, arrays[0].device):
-            (error,) = driver.cuLaunchKernel(
-                self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, packed.address
-            )
+        (error,) = self.driver.cuLaunchKernel(
+            self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, self.packed.address
+        )
         if error:
             raise RuntimeError(f"the GPU did not take the kernel: {error.name}")
 

@@ -400,22 +400,22 @@ class OnDevice(_Form):
         if len(inputs) == 2:
             keys += (type(inputs[0]) is type(inputs[1]) and kind.key(inputs[0]),)
         for value in parameters:
-            # As text, for -0.0 and 0.0 are equal.
-            keys += (type(value) in (float, int) and repr(value),)
+            # As text, for -0.0 and 0.0 are equal, and NaN is not.
+            keys += (type(value) in (float, int) and (value if value > 0 or value < 0 else repr(value)),)
         return None if keys[0] is None or False in keys else keys
 
     def _again(self, ready: _Ready, inputs: Sequence, out):
         """The same with other arrays of the same kind, shape, dtype, strides, alignment and GPU."""
         kind, x = ready.kind, ready.x
-        sources = [kind.address(one) for one in inputs]
-        if out is None:
-            outs = kind.new(inputs[-1], x, ready.shape)
-            outs = (outs, kind.new(inputs[-1], x, ready.shape)) if self.pair else (outs,)
-        else:
-            outs = (out,)
+        sources = list(map(kind.address, inputs))
+        if out is not None:
             self._check_place(kind.address(out), sources, ready)
-        targets = [kind.address(one) for one in outs]
-        ready.prepared.launch(sources, targets, kind.stream(x.device), (x,))
+            outs = (out,)
+        elif self.pair:
+            outs = kind.new(inputs[-1], x, ready.shape), kind.new(inputs[-1], x, ready.shape)
+        else:
+            outs = (kind.new(inputs[-1], x, ready.shape),)
+        ready.prepared.launch(sources, list(map(kind.address, outs)), kind.stream(x.device), (x,))
         return outs if self.pair else outs[0]
 
     def _axis(self, axis: int, x: View) -> int:
