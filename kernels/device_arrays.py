@@ -9,6 +9,7 @@ import contextlib
 import functools
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -321,6 +322,7 @@ def wait(stream: int, other: int, device: int) -> None:
 
 #: (event, what is lent): in use until the event has come.
 _in_use: list[tuple[Any, list]] = []
+_in_use_lock = threading.Lock()
 
 
 def keep_until_done(views: Iterable[View], stream: int) -> None:
@@ -331,14 +333,13 @@ def keep_until_done(views: Iterable[View], stream: int) -> None:
     lent = [one for one in views if one.lent is not None]
     if not lent:
         return
-    cuda = driver()
-    for one in _in_use[:]:
-        (waiting,) = cuda.cuEventQuery(one[0])
-        if not waiting:
-            _in_use.remove(one)
-            cuda.cuEventDestroy(one[0])
-    device = lent[0].device
-    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device):
+    cuda, device = driver(), lent[0].device
+    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device), _in_use_lock:
+        for one in _in_use[:]:
+            (waiting,) = cuda.cuEventQuery(one[0])
+            if not waiting:
+                _in_use.remove(one)
+                cuda.cuEventDestroy(one[0])
         _in_use.append((_recorded(stream), lent))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import itertools
@@ -86,6 +87,17 @@ def _forget(capsule) -> None:
     if _of_dying_capsules("PyCapsule_IsValid", ctypes.c_int)(capsule, _NAME):
         managed = _of_dying_capsules("PyCapsule_GetPointer", ctypes.c_void_p)(capsule, _NAME)
         _lent.pop(_Managed.from_address(managed).context, None)
+
+
+@atexit.register
+def _leave() -> None:
+    """What is lent when Python ends stays where it is: it may be given back when no Python runs any more."""
+    # JAX calls what was not empty when it took the memory over; this does nothing, without Python.
+    nothing = ctypes.cast(_API.Py_IsInitialized, ctypes.c_void_p)
+    for managed, *_ in _lent.values():
+        managed.deleter = nothing
+    for one in (_lent, _give_back, _forget):
+        _API.Py_IncRef(ctypes.py_object(one))
 
 
 class Offered:

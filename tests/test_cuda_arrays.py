@@ -219,7 +219,7 @@ def test_streams_wait_for_each_other(written_on, launched_on, waits, monkeypatch
 
 JAX = """
 import jax, jax.numpy as jnp, numpy as np
-from kernels import device_arrays, dlpack
+from kernels import device_arrays
 from kernels.fastest import relu, swish
 # Arrays of the host stand in for those of a GPU.
 device_arrays.DLPack.devices, device_arrays.DLPack.lending_stream = (1,), None
@@ -229,14 +229,44 @@ for dtype in ("float16", "bfloat16", "float32"):
     assert isinstance(y, jax.Array) and y.dtype == x.dtype and (y == jax.nn.relu(x)).all()
     value, slope = swish.value_and_derivative(x)
     assert value.shape == slope.shape == x.shape and slope.dtype == x.dtype
-del y, value, slope
-assert not dlpack._lent
 """
 
 
 def test_jax_arrays(run_python):
     pytest.importorskip("jax")
     run_python(JAX, NUMBA_ENABLE_CUDASIM="1")
+
+
+KEPT = """
+import gc, sys
+import numpy as np
+from kernels import dlpack
+take = np.from_dlpack
+if JAX:
+    import jax.numpy
+    take = jax.numpy.from_dlpack
+memory = np.zeros(500, np.uint8)
+memory = memory[-memory.ctypes.data % 64 :][:400].view(np.float32)
+memory[:] = np.arange(100)
+
+def taken():
+    return take(dlpack.Offered(memory, ("float32", (10, 10), memory.ctypes.data), (1, 0), None))
+
+array = taken()
+assert array.sum() == 4950 and len(dlpack._lent) == 1
+del array
+gc.collect()
+assert not dlpack._lent
+# Until after the end, in places that are cleared early and late.
+array, sys.kept, cycle = taken(), taken(), [taken()]
+cycle.append(cycle)
+"""
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_what_is_lent_may_outlive_python(library, run_python):
+    pytest.importorskip(library)
+    run_python(KEPT.replace("JAX", str(library == "jax")))
 
 
 def test_what_is_offered_and_not_taken_is_forgotten():
