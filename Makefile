@@ -29,7 +29,7 @@ report-full: $(VENV)/installed-numba,report,verify ## every axis; says beforehan
 	$(BIN)/python -m kernels.report --full
 
 test: $(VENV)/installed-dev ## run the tests, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --benchmark-disable
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup --benchmark-disable
 
 lint: $(VENV)/installed-dev ## check style and format
 	$(BIN)/ruff check .
@@ -73,11 +73,16 @@ docs: $(VENV)/installed-report ## write a page for every function, reports/docs/
 tune: $(VENV)/installed-numba,report,verify ## measure this machine's crossover table
 	$(BIN)/python -m kernels.tune
 
-ptx: $(VENV)/installed-dev,ptx ## compile every CUDA kernel to PTX and check it (needs no GPU; half an hour)
+# A group needs no new build of the package, as an extra does.
+$(VENV)/group-ptx: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --group ptx
+	@touch $@
+
+ptx: $(VENV)/group-ptx ## compile every CUDA kernel to PTX and check it (needs no GPU; half an hour)
 	rm -f reports/ptx.jsonl
 	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
 
-ptx-sample: $(VENV)/installed-dev,ptx ## the same of 20 kernels, others every day, named
+ptx-sample: $(VENV)/group-ptx ## the same of 20 kernels, others every day, named
 	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py
 
 wheels: $(BIN)/python ## fill wheels/ for a machine with a GPU and without network, of the same Python; take the folder there

@@ -5,16 +5,19 @@ Nothing is imported for them: an array that is given brings its library along.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kernels.constants import DTYPES
+from kernels import dlpack
+from kernels.constants import DTYPES, HALF_TYPES
 
 #: What the CUDA array interface calls them; it has no name for bfloat16.
 _NAMES = {"<f2": "float16", "<f4": "float32", "<f8": "float64"}
@@ -41,6 +44,8 @@ class View:
     #: The stream that its contents are written on, where the array says so.
     stream: int | None = None
     writeable: bool = True
+    #: What must live for as long as the memory is used.
+    lent: Any = None
 
     @property
     def size(self) -> int:
@@ -51,8 +56,10 @@ class View:
         return self.size * itemsize(self.dtype)
 
 
+@functools.cache
 def itemsize(dtype: str) -> int:
-    return {"float64": 8, "float32": 4}.get(dtype, 2)
+    # NumPy need not know bfloat16, of which PyTorch and JAX have arrays.
+    return 2 if dtype in HALF_TYPES else np.dtype(dtype).itemsize
 
 
 class Kind:
@@ -74,17 +81,20 @@ class Kind:
         shape, (address, read_only) = tuple(interface["shape"]), interface["data"]
         stream, strides = interface.get("stream"), interface.get("strides")
         if strides is not None:
-            strides = tuple(step // itemsize(dtype) for step in strides)
-            strides = None if is_contiguous(shape, strides) else strides
+            strides = _strides(shape, tuple(step // itemsize(dtype) for step in strides))
         return View(array, self, dtype, shape, address, device_of(address), strides, stream, not read_only)
 
     def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
         """One like ``array``, whose view is ``like``: on the same GPU, where it has the same shape with its strides."""
-        from numba import cuda
+        return _new_of_numba(like, shape, np.dtype(like.dtype))
 
-        if like.strides is not None:
-            raise ValueError(f"expected a C-contiguous device array, given strides of {like.strides} elements")
-        return cuda.device_array(shape, np.dtype(like.dtype))
+    def new_view(self, like: View, shape: tuple[int, ...]) -> View:
+        """That of a new array."""
+        return self.view(self.new(like.array, like, shape))
+
+    def result(self, like: View, new: View) -> Any:
+        """What the caller gets of a new array, on whose way everything is that will be written."""
+        return new.array
 
     def stream(self, device: int) -> int | None:
         """The caller's current stream, where the library has one."""
@@ -117,7 +127,15 @@ class Torch(Kind):
         return sys.modules["torch"].empty_like(array) if shape == like.shape else array.new_empty(shape)
 
     def stream(self, device: int) -> int:
-        return sys.modules["torch"].cuda.current_stream(device).cuda_stream
+        return _torch_stream()(device)
+
+
+@functools.cache
+def _torch_stream() -> Callable[[int], int]:
+    """The current stream of a GPU: as compiled code of PyTorch asks for it, where that is there, for it takes half."""
+    torch = sys.modules["torch"]
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
 
 
 @functools.cache
@@ -150,7 +168,54 @@ class CuPy(Kind):
         return sys.modules["cupy"].cuda.get_current_stream(device).ptr
 
 
-_GENERAL = Kind()
+class DLPack(Kind):
+    """What libraries of the Python array API lend by ``__dlpack__``: JAX's arrays.
+
+    They have no current stream that others could see, so that all is done on the legacy default stream: it waits for
+    what an input is being filled with, and the library's own stream waits for the result.
+    """
+
+    #: Device types whose arrays are taken.
+    devices = (dlpack.CUDA, dlpack.CUDA_MANAGED)
+    lending_stream: int | None = dlpack.LEGACY_DEFAULT
+
+    def is_on_device(self, array: Any) -> bool:
+        # JAX's tracers have their arrays' methods by name only.
+        return hasattr(array, "__dlpack_device__") and array.__dlpack_device__()[0] in self.devices
+
+    def view(self, array: Any) -> View:
+        lent = dlpack.borrow(array, self.lending_stream)
+        dtype, strides = accepted(lent.dtype or str(array.dtype)), lent.strides and _strides(lent.shape, lent.strides)
+        return View(array, self, dtype, lent.shape, lent.address, lent.device, strides, 0, False, lent.capsule)
+
+    def new_view(self, like: View, shape: tuple[int, ...]) -> View:
+        stored = np.uint16 if like.dtype in HALF_TYPES else like.dtype
+        return view_of_numba(_new_of_numba(like, shape, np.dtype(stored)), like.dtype)
+
+    def result(self, like: View, new: View) -> Any:
+        place = like.array.__dlpack_device__()[0], like.device
+        waiting = functools.partial(wait, device=like.device)
+        offered = dlpack.Offered(new.array, (new.dtype, new.shape, new.address), place, waiting)
+        return like.array.__array_namespace__().from_dlpack(offered)
+
+    def stream(self, device: int) -> int:
+        return 0
+
+
+def _new_of_numba(like: View, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    from numba import cuda
+
+    if like.strides is not None:
+        raise ValueError(f"expected a C-contiguous device array, given strides of {like.strides} elements")
+    with made_current(like.device):
+        return cuda.device_array(shape, dtype)
+
+
+def _strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if is_contiguous(shape, strides) else strides
+
+
+_GENERAL, _DLPACK = Kind(), DLPack()
 _KINDS = {"torch": Torch(), "cupy": CuPy()}
 
 
@@ -161,6 +226,12 @@ def _kind_of_type(cls: type) -> Kind | None:
         kind = _KINDS.get(base.__module__.partition(".")[0])
         if kind is not None:
             return kind
+    if (
+        hasattr(cls, "__dlpack__")
+        and hasattr(cls, "__array_namespace__")
+        and not issubclass(cls, np.ndarray | np.generic)
+    ):
+        return _DLPACK
     simulated = cls.__name__ == "FakeCUDAArray"
     return _GENERAL if simulated or hasattr(cls, "__cuda_array_interface__") else None
 
@@ -168,12 +239,16 @@ def _kind_of_type(cls: type) -> Kind | None:
 def kind_of(value: Any) -> Kind | None:
     """The kind of an array in GPU memory; None for everything else."""
     kind = _kind_of_type(type(value))
-    return kind if kind is not None and kind.is_on_device(value) else None
+    return kind if kind and kind.is_on_device(value) else None
 
 
 def any_on_device(values: Iterable[Any]) -> bool:
     """Whether one of the values is an array in GPU memory."""
-    return any(kind_of(value) is not None for value in values)
+    # A generator would take as long as the rest.
+    for value in values:  # noqa: SIM110
+        if kind_of(value) is not None:
+            return True
+    return False
 
 
 def view(value: Any, name: str) -> View:
@@ -212,6 +287,60 @@ def driver():
     from cuda.bindings import driver
 
     return driver
+
+
+@contextlib.contextmanager
+def made_current(device: int) -> Iterator[None]:
+    """The GPU as the current one."""
+    from numba import cuda
+
+    with cuda.gpus[device]:
+        yield
+
+
+def is_current(driver, device: int) -> bool:
+    error, now = driver.cuCtxGetDevice()
+    return not error and int(now) == device
+
+
+def _recorded(stream: int) -> Any:
+    """An event on a stream of the current GPU."""
+    cuda = driver()
+    _, event = cuda.cuEventCreate(cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+    cuda.cuEventRecord(event, stream)
+    return event
+
+
+def wait(stream: int, other: int, device: int) -> None:
+    """Let a stream wait for what is on its way on another, and the host for nothing."""
+    cuda = driver()
+    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device):
+        event = _recorded(other)
+        cuda.cuStreamWaitEvent(stream, event, 0)
+        cuda.cuEventDestroy(event)
+
+
+#: (event, what is lent): in use until the event has come.
+_in_use: list[tuple[Any, list]] = []
+_in_use_lock = threading.Lock()
+
+
+def keep_until_done(views: Iterable[View], stream: int) -> None:
+    """Keep borrowed memory from its library until the kernel that was launched last has read it.
+
+    The library sees its own streams only, and would use the memory of an array that is gone for something new.
+    """
+    lent = [one for one in views if one.lent is not None]
+    if not lent:
+        return
+    cuda, device = driver(), lent[0].device
+    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device), _in_use_lock:
+        for one in _in_use[:]:
+            (waiting,) = cuda.cuEventQuery(one[0])
+            if not waiting:
+                _in_use.remove(one)
+                cuda.cuEventDestroy(one[0])
+        _in_use.append((_recorded(stream), lent))
 
 
 def device_of(address: int) -> int:

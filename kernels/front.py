@@ -56,13 +56,21 @@ class Form:
         self.input_names = INPUTS.get(form, ("x",))
         #: Of the parameters, None where the caller must give it, and of the arguments behind them.
         self.defaults = tuple(parameter.default for parameter in record.parameters)
+        #: Arguments that are enough: the arrays, where every parameter has a default.
+        self.enough = len(self.input_names) if None not in self.defaults else None
         known = {*self.input_names, *(parameter.name for parameter in record.parameters)}
         accepted = self.__signature__.parameters.values()
         self.keywords = {one.name: one.default for one in accepted if one.name not in known}
+        names = [parameter.name for parameter in record.parameters]
+        #: What may be given by name, by how many parameters are given by place.
+        self.nameable = [{*names[k:], *self.keywords} for k in range(len(names) + 1)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
-            return self._on_device(args, kwargs)
+            if not kwargs and len(args) == self.enough:
+                return self.device_form(args, self.defaults)
+            inputs, params, keywords = self._bind(args, kwargs)
+            return self.device_form(inputs, params, **keywords)
         inputs, params, keywords = self._bind(args, kwargs)
         arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
         if len(arrays) == 2:
@@ -70,17 +78,6 @@ class Form:
         dtype = common_dtype(arrays, inputs)
         result = self._compute(arrays, dtype, params, keywords)
         return self._in_kind(result, inputs[-1], keywords)
-
-    def _on_device(self, args: tuple, kwargs: dict) -> Any:
-        """The same for arrays in GPU memory, which stay there."""
-        if not kwargs and self.is_complete(args):
-            return self.device_form(args, self.defaults)
-        inputs, params, keywords = self._bind(args, kwargs)
-        return self.device_form(inputs, params, **keywords)
-
-    def is_complete(self, args: tuple) -> bool:
-        """Whether these are the arrays, and no parameter has to be given."""
-        return len(args) == len(self.input_names) and None not in self.defaults
 
     @functools.cached_property
     def device_form(self) -> Callable:
@@ -134,8 +131,18 @@ class Form:
 
     def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         """(array arguments, parameters, keyword-only arguments)."""
-        if self.is_complete(args) and kwargs.keys() <= self.keywords.keys() & {"out"}:
-            return args, self.defaults, self.keywords | kwargs
+        count = len(self.input_names)
+        given = len(args) - count
+        if 0 <= given <= len(self.defaults) and (not kwargs or kwargs.keys() <= self.nameable[given]):
+            # inspect takes microseconds.
+            params, keywords = args[count:], self.keywords
+            if given < len(self.defaults):
+                rest = zip(self.record.parameters[given:], self.defaults[given:], strict=True)
+                params += tuple(kwargs.get(parameter.name, default) for parameter, default in rest)
+            if kwargs:
+                keywords = {name: kwargs.get(name, default) for name, default in keywords.items()}
+            if not any(param is None for param in params[given:]):
+                return args[:count], params, keywords
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:

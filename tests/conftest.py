@@ -1,17 +1,21 @@
 """What the tests share.
 
 Arguments called ``record``, ``form``, ``backend``, ``contestant`` (backends and their variants), ``dtype`` and
-``accuracy`` run over the tables; ``record`` with ``form`` runs over the forms there are. Backends are this project's
-own; an unavailable one is a skip with its reason.
+``accuracy`` run over the tables; ``record`` with ``form`` runs over the forms there are. A test is an item for each
+record and form, and goes over the other tables by itself. Backends are this project's own, those that can be had here;
+test_table skips the others with their reasons.
 """
 
 from __future__ import annotations
 
 import gc
+import inspect
+import itertools
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,32 +33,36 @@ def pytest_collection_finish() -> None:
 
 
 # ---------------------------------------------------------------- the tables as parameters
-def backend_params(variants: bool) -> list:
-    params = []
-    for name, backend in OWN.items():
-        reason = backend.reason()
-        marks = [pytest.mark.skip(reason=f"{name}: {reason}")] if reason else []
-        names = [name, *(f"{name}:{variant}" for variant in backend.variants())] if variants and not reason else [name]
-        params += [pytest.param(one, marks=marks, id=one) for one in names]
-    return params
+def usable_backends() -> list[str]:
+    return [name for name, backend in OWN.items() if backend.reason() is None]
 
 
-def dtype_params() -> list:
-    dtypes = [pytest.param(np.dtype(name), id=name) for name in ("float16", "float32", "float64")]
+def contestants() -> list[str]:
+    """The usable backends, and each of their variants."""
+    return [
+        one for name in usable_backends() for one in (name, *(f"{name}:{variant}" for variant in OWN[name].variants()))
+    ]
+
+
+def floating_dtypes() -> list[np.dtype]:
+    """The floating dtypes that can be had here."""
+    dtypes = [np.dtype(name) for name in ("float16", "float32", "float64")]
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        return [*dtypes, pytest.param(None, marks=pytest.mark.skip(reason="ml_dtypes is not installed"), id="bfloat16")]
-    return [*dtypes, pytest.param(np.dtype(bfloat16), id="bfloat16")]
+        return dtypes
+    return [*dtypes, np.dtype(bfloat16)]
 
 
-TABLES = {
-    "record": lambda fixtures: [pytest.param(record, id=record.name) for record in records_for(fixtures)],
-    "backend": lambda: backend_params(variants=False),
-    "contestant": lambda: backend_params(variants=True),
-    "dtype": dtype_params,
+#: What a test goes over within one item: an item costs more than most calls of a test.
+LOOPED = {
+    "backend": usable_backends,
+    "contestant": contestants,
+    "dtype": floating_dtypes,
     "accuracy": lambda: list(ACCURACIES),
 }
+#: In the place of what changes from case to case.
+EACH_CASE = object()
 
 
 def records_for(fixtures: list[str]) -> list:
@@ -65,26 +73,90 @@ def records_for(fixtures: list[str]) -> list:
 def pytest_generate_tests(metafunc) -> None:
     given = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
     taken = {name.strip() for names in given for name in (names.split(",") if isinstance(names, str) else names)}
-    wanted = [name for name in metafunc.fixturenames if name not in taken]
-    if "record" in wanted and "form" in wanted:
-        records = records_for(metafunc.fixturenames)
+    records = records_for(metafunc.fixturenames)
+    wanted = {"record", "form"} & set(metafunc.fixturenames) - taken
+    if wanted == {"record", "form"}:
         pairs = [pytest.param(r, form, id=f"{r.name}.{form}") for r in records for form in r.forms]
         metafunc.parametrize(("record", "form"), pairs)
-        wanted.remove("record")
-    for name, table in TABLES.items():
-        if name in wanted:
-            metafunc.parametrize(name, table(metafunc.fixturenames) if name == "record" else table())
+    elif "record" in wanted:
+        metafunc.parametrize("record", [pytest.param(record, id=record.name) for record in records])
 
 
-# ---------------------------------------------------------------- calling a form
-def _method(function, form: str):
-    return function if form == "value" else getattr(function, form)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items) -> None:
+    """What xdist's workers take at once: what is compiled and computed once a process for a record, or for a file."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(found[-1].scope == "module" for found in fixtures) or "peer" in parameters:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+        elif "record" in parameters:
+            item.add_marker(pytest.mark.xdist_group(parameters["record"].name))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem) -> bool | None:
+    """A test of LOOPED tables: once for each case, of which a failure names its own."""
+    if not any(value is EACH_CASE for value in pyfuncitem.funcargs.values()):
+        return None
+    skips = []
+    cases = list(cases_of(pyfuncitem.funcargs))
+    for case in cases:
+        arguments = pyfuncitem.funcargs | case
+        try:
+            pyfuncitem.obj(**{name: arguments[name] for name in inspect.signature(pyfuncitem.obj).parameters})
+        except pytest.skip.Exception as skip:
+            skips.append(skip)
+        except Exception as error:
+            error.add_note(f"in the case of {', '.join(str(case[name]) for name in LOOPED if name in case)}")
+            raise
+    if len(skips) == len(cases):
+        raise skips[0]
+    return True
+
+
+def cases_of(arguments: dict) -> Iterator[dict]:
+    """The values, case by case, of the arguments that change."""
+    names = [name for name in LOOPED if arguments.get(name) is EACH_CASE]
+    for values in itertools.product(*(LOOPED[name]() for name in names)):
+        case = dict(zip(names, values, strict=True))
+        if arguments.get("function") is EACH_CASE:
+            case["function"] = form_of(arguments["record"], arguments["form"], case["backend"])
+        yield case
+
+
+@pytest.fixture
+def backend():
+    return EACH_CASE
+
+
+@pytest.fixture
+def contestant():
+    return EACH_CASE
+
+
+@pytest.fixture
+def dtype():
+    return EACH_CASE
+
+
+@pytest.fixture
+def accuracy():
+    return EACH_CASE
 
 
 @pytest.fixture
 def function(record, form, backend):
     """The form of the record from the backend, fast class."""
-    return _method(kernels.get(record.name, backend), form)
+    return EACH_CASE
+
+
+# ---------------------------------------------------------------- calling a form
+def form_of(record, form: str, backend: str):
+    function = kernels.get(record.name, backend)
+    return function if form == "value" else getattr(function, form)
 
 
 @pytest.fixture
@@ -101,7 +173,7 @@ def arguments(record, form):
 @pytest.fixture
 def dtypes() -> list[np.dtype]:
     """The floating dtypes that can be had here, to loop over."""
-    return [param.values[0] for param in dtype_params() if param.values[0] is not None]
+    return floating_dtypes()
 
 
 @pytest.fixture

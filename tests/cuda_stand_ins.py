@@ -1,4 +1,4 @@
-"""Stand-ins, on machines without a GPU, for CuPy and for the driver: their memory is the host's."""
+"""Stand-ins, on machines without a GPU, for CuPy, JAX and the driver: their memory is the host's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import sys
 import types
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -61,17 +62,43 @@ def install_cupy() -> None:
     sys.modules["cupy"] = module
 
 
+class Lender:
+    """An array of a library that lends by DLPack, as JAX does; ``asked`` are the streams that it was lent to."""
+
+    asked: ClassVar[list[int | None]] = []
+
+    def __init__(self, numbers: np.ndarray):
+        self.numbers, self.dtype = numbers, numbers.dtype
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.numbers.__dlpack_device__()
+
+    def __dlpack__(self, *, stream: int | None = None):
+        self.asked.append(stream)
+        return self.numbers.__dlpack__()
+
+    def __array_namespace__(self) -> SimpleNamespace:
+        return SimpleNamespace(from_dlpack=lambda offered: Lender(np.from_dlpack(offered)))
+
+
 class Streams:
-    """``cuda.bindings.driver``: keeps which stream waits for which."""
+    """``cuda.bindings.driver``: keeps which stream waits for which, and which events have come."""
 
     CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
 
     def __init__(self):
         self.recorded: dict[str, int] = {}
         self.waits: list[tuple[int, int]] = []
+        self.come: set[str] = set()
+
+    def cuCtxGetDevice(self) -> tuple[int, int]:  # noqa: N802
+        return 0, 0
 
     def cuEventCreate(self, flags: int) -> tuple[int, str]:  # noqa: N802
-        return 0, "event"
+        return 0, f"event {len(self.recorded)}"
+
+    def cuEventQuery(self, event: str) -> tuple[int]:  # noqa: N802
+        return (0 if event in self.come else 600,)
 
     def cuEventRecord(self, event: str, stream: int) -> None:  # noqa: N802
         self.recorded[event] = stream

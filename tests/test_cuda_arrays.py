@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels import device_arrays
+from kernels import device_arrays, dlpack
 from kernels.activations import lookup
 from kernels.backends import cuda_launch, numba_cuda
 
@@ -22,6 +24,7 @@ KINDS = """
 import sys
 sys.setswitchinterval(1e-5)
 import numpy as np, kernels, cuda_stand_ins as stand_ins
+from kernels import device_arrays, dlpack
 from kernels.fastest import geglu, prelu, relu, softmax, swish
 from numba import cuda
 stand_ins.install_cupy()
@@ -29,7 +32,7 @@ random = np.random.default_rng(0)
 x, g = random.standard_normal((2, 3, 4, 6)).astype(np.float32)
 
 def same(got, expected):
-    given = got.numbers if isinstance(got, stand_ins.ndarray) else got.copy_to_host()
+    given = got.numbers if isinstance(got, stand_ins.ndarray | stand_ins.Lender) else got.copy_to_host()
     assert (given.dtype, given.shape) == (expected.dtype, expected.shape)
     assert given.tobytes() == expected.tobytes()
 
@@ -59,6 +62,27 @@ for offset in (0, 0, 4, 4):
     same(swish(stand_ins.array(other, offset=offset), 1.5), swish(other, 1.5))
     for zero in (0.0, -0.0):
         same(swish(stand_ins.array(other, offset=offset), zero), swish(other, zero))
+# Lent and taken over, on the stream that both know, and given back.
+device_arrays.DLPack.devices = (1,)
+lent, gradient = stand_ins.Lender(x), stand_ins.Lender(g)
+for _ in range(2):
+    y = relu(lent)
+    assert type(y) is stand_ins.Lender
+    same(y, relu(x))
+same(softmax.backward(gradient, lent), softmax.backward(g, x))
+same(swish.value_and_derivative(lent, 1.0)[1], swish.derivative(x, 1.0))
+same(prelu(lent, cuda.to_device(weight)), prelu(x, weight))
+half = stand_ins.Lender(x.astype(np.float16))
+same(relu(half), relu(half.numbers))
+assert set(lent.asked) == {1}
+del y
+assert not dlpack._lent
+try:
+    relu(lent, out=lent)
+except ValueError as error:
+    assert "out is read-only" in str(error)
+else:
+    raise AssertionError("a borrowed array was written")
 """
 
 
@@ -102,12 +126,13 @@ def test_tensors(run_python):
 # ---------------------------------------------------------------- the launch
 @pytest.fixture
 def driver(monkeypatch):
-    """A stand-in for the driver; ``driver.compiled`` are the kernels that were asked for."""
+    """A stand-in for the driver; ``driver.compiled`` are the kernels that were asked for, for ``driver.devices``."""
     made = stand_ins.Driver("PPffPPqqqqq")
-    made.compiled = []
+    made.compiled, made.devices = [], []
 
     def launcher(choice, device):
         made.compiled.append(choice)
+        made.devices.append(device)
         return cuda_launch.Launcher(made, 1, choice.layout)
 
     stand_ins.install_cupy()
@@ -132,6 +157,34 @@ def test_a_second_call_only_launches(driver, monkeypatch):
         # 125 times eight elements, and three.
         assert (blocks, threads, stream) == (1, 256, stand_ins.STREAM)
         assert values == (x.data.ptr, x.data.ptr, 0, 0, y.data.ptr, y.data.ptr, 0, 125, 1003, 0, 0)
+
+
+@pytest.fixture
+def made_current(monkeypatch) -> list[int]:
+    """The GPUs that were made the current one, GPU 0 being that."""
+    devices = []
+
+    def remembered(device):
+        devices.append(device)
+        return contextlib.nullcontext()
+
+    for module in (device_arrays, cuda_launch):
+        monkeypatch.setattr(module, "made_current", remembered)
+    return devices
+
+
+def test_kernels_run_on_the_gpu_of_their_arrays(driver, made_current):
+    form = numba_cuda.OnDevice(lookup("relu"), "value", "fast")
+    for device in (0, 1, 1, 0):
+        assert form((stand_ins.array(np.ones(9, np.float32), device),), ()).device.id == device
+    assert (driver.devices, made_current) == ([0, 1], [1, 1])
+
+
+def test_new_arrays_are_on_the_gpu_of_the_input(made_current, monkeypatch):
+    monkeypatch.setattr("numba.cuda.device_array", lambda shape, dtype: (shape, dtype))
+    view = device_arrays.View(None, device_arrays.Kind(), "float64", (3,), 16, 1)
+    assert view.kind.new(None, view, (4,)) == ((4,), np.float64)
+    assert made_current == [1]
 
 
 @pytest.mark.parametrize(("offset", "start", "groups"), [(0, 0, 12), (4, 3, 12), (12, 1, 12)])
@@ -162,6 +215,90 @@ def test_streams_wait_for_each_other(written_on, launched_on, waits, monkeypatch
     views = [device_arrays.View(None, kind, "float32", (3,), 16, 0, stream=stream) for stream in written_on]
     assert numba_cuda._stream(views) == launched_on
     assert (streams.waits, streams.recorded) == (waits, {})
+
+
+JAX = """
+import jax, jax.numpy as jnp, numpy as np
+from kernels import device_arrays
+from kernels.fastest import relu, swish
+# Arrays of the host stand in for those of a GPU.
+device_arrays.DLPack.devices, device_arrays.DLPack.lending_stream = (1,), None
+for dtype in ("float16", "bfloat16", "float32"):
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((5, 9))).astype(dtype)
+    y = relu(x)
+    assert isinstance(y, jax.Array) and y.dtype == x.dtype and (y == jax.nn.relu(x)).all()
+    value, slope = swish.value_and_derivative(x)
+    assert value.shape == slope.shape == x.shape and slope.dtype == x.dtype
+"""
+
+
+def test_jax_arrays(run_python):
+    pytest.importorskip("jax")
+    run_python(JAX, NUMBA_ENABLE_CUDASIM="1")
+
+
+KEPT = """
+import gc, sys
+import numpy as np
+from kernels import dlpack
+take = np.from_dlpack
+if JAX:
+    import jax.numpy
+    take = jax.numpy.from_dlpack
+memory = np.zeros(500, np.uint8)
+memory = memory[-memory.ctypes.data % 64 :][:400].view(np.float32)
+memory[:] = np.arange(100)
+
+def taken():
+    return take(dlpack.Offered(memory, ("float32", (10, 10), memory.ctypes.data), (1, 0), None))
+
+array = taken()
+assert array.sum() == 4950 and len(dlpack._lent) == 1
+del array
+gc.collect()
+assert not dlpack._lent
+# Until after the end, in places that are cleared early and late.
+array, sys.kept, cycle = taken(), taken(), [taken()]
+cycle.append(cycle)
+"""
+
+
+@pytest.mark.parametrize("library", ["numpy", "jax"])
+def test_what_is_lent_may_outlive_python(library, run_python):
+    pytest.importorskip(library)
+    run_python(KEPT.replace("JAX", str(library == "jax")))
+
+
+def test_what_is_offered_and_not_taken_is_forgotten():
+    offered = dlpack.Offered(np.zeros(3), ("float32", (3,), 16), (dlpack.CUDA, 0), None)
+    capsule = offered.__dlpack__(stream=dlpack.LEGACY_DEFAULT)
+    assert len(dlpack._lent) == 1
+    del capsule
+    assert not dlpack._lent
+
+
+def test_a_library_waits_for_the_result(monkeypatch):
+    """On its own stream, for what is under way on the default one."""
+    streams = stand_ins.Streams()
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    waiting = functools.partial(device_arrays.wait, device=0)
+    offered = dlpack.Offered(np.zeros(3), ("float32", (3,), 16), (dlpack.CUDA, 0), waiting)
+    for stream in (77, None, dlpack.NO_WAITING, dlpack.LEGACY_DEFAULT):
+        offered.__dlpack__(stream=stream)
+    assert streams.waits == [(77, dlpack.LEGACY_DEFAULT)]
+
+
+def test_borrowed_memory_is_kept_until_it_was_read(monkeypatch):
+    streams = stand_ins.Streams()
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    views = [device_arrays.View(None, None, "float32", (3,), 16, 0, lent=object()) for _ in range(2)]
+    for view in views:
+        device_arrays.keep_until_done([view], 7)
+    assert [kept for _, kept in device_arrays._in_use] == [[views[0]], [views[1]]]
+    streams.come = set(streams.recorded)
+    device_arrays.keep_until_done([views[0]], 7)
+    assert [kept for _, kept in device_arrays._in_use] == [[views[0]]]
+    device_arrays._in_use.clear()
 
 
 REFUSED = {

@@ -30,7 +30,7 @@ with warnings.catch_warnings(record=True) as caught:
     from kernels.fastest import relu, prelu, softmax, sigmoid
     import kernels.crossover
     source = kernels.crossover.table().source
-    x = np.linspace(-3, 3, 140_002, dtype=np.float32)
+    x = np.linspace(-3, 3, LENGTH, dtype=np.float32)
     for a in x, x[:6], x.astype(np.float64):
         for name in kernels.ACTIVATIONS:
             g = a[: kernels.ACTIVATIONS[name].result_shape("value", a.shape)[0]]
@@ -44,6 +44,8 @@ print(len(caught))
 for warning in caught:
     print(str(warning.message).replace(chr(10), " "))
 """
+#: Where only the table in use is asked for, answers of long arrays, over threads, are those of the shipped one's tests.
+BRIEFLY, USE = USE.replace("LENGTH", "1_002"), USE.replace("LENGTH", "140_002")
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_table_that_does_not_hold_is_ignored_with_a_word(use, case):
-    source, warned = use(BROKEN[case]())
+    source, warned = use(BROKEN[case](), BRIEFLY)
     assert source == "shipped"
     assert len(warned) == 1, warned
     assert "crossover.json" in warned[0]

@@ -17,24 +17,18 @@ import kernels
 from kernels.activations import FORMS
 
 
-@pytest.fixture
-def object_(record, form, backend):
-    function = kernels.get(record.name, backend)
-    return function if form == "value" else getattr(function, form)
-
-
-def test_name_and_text(object_, record, form):
-    assert object_.__name__ == (record.name if form == "value" else form)
-    assert object_.__qualname__ == (record.name if form == "value" else f"{record.name}.{form}")
-    text = object_.__doc__
+def test_name_and_text(function, record, form):
+    assert function.__name__ == (record.name if form == "value" else form)
+    assert function.__qualname__ == (record.name if form == "value" else f"{record.name}.{form}")
+    text = function.__doc__
     assert record.reference in text
     for parameter in record.parameters:
         assert parameter.name in text
-    assert callable(object_)
+    assert callable(function)
 
 
-def test_signature(object_, record, form):
-    parameters = inspect.signature(object_).parameters
+def test_signature(function, record, form):
+    parameters = inspect.signature(function).parameters
     kinds = inspect.Parameter
     arrays = {"backward_from_output": ["grad_output", "y"]}.get(
         form, ["grad_output", "x"] if "backward" in form else ["x"]

@@ -20,11 +20,15 @@ def marked(name: str, *values, label: str = "") -> object:
     return pytest.param(*values, name, id=f"{label}{name}", marks=[pytest.mark.skip(reason=reason)] if reason else [])
 
 
+#: The others are skipped once, by ``each_peer``, and not for each form.
+INSTALLED = {name: peer for name, peer in PEERS.items() if peer.reason() is None}
+
+
 def timed() -> list:
     """(record, form, allocate, peer): every call that can be timed."""
     return [
         marked(name, record, form, allocate, label=f"{record.name}.{form}-{'new' if allocate else 'out'}-")
-        for name, peer in PEERS.items()
+        for name, peer in INSTALLED.items()
         for record in RECORDS
         for form in measure.FORMS
         for allocate in (True, False)
@@ -38,7 +42,7 @@ def forms(exists: bool) -> list:
     """(record, form, peer), of the forms that a peer has, or of those that it lacks."""
     return [
         marked(name, record, form, label=f"{record.name}.{form}-")
-        for name in PEERS
+        for name in INSTALLED
         for record in RECORDS
         for form in measure.FORMS
         if form in record.forms and (absence(record, form, name) is None) is exists

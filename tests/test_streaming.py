@@ -34,13 +34,13 @@ def real(request):
 
 
 @pytest.fixture
-def call(record, form, accuracy, real, arguments, values):
-    """``call(stream_from, n, offset, backend)``: everything around and in the outputs."""
+def call(record, form, real, arguments, values):
+    """``call(accuracy, stream_from, n, offset)``: everything around and in the outputs."""
     if form in ("jacobian", "backward_parameters"):
         pytest.skip(f"{form} has no out")
 
-    def run(stream_from, n, offset, backend="fastest"):
-        function = kernels.get(record.name, backend, accuracy=accuracy)
+    def run(accuracy, stream_from, n, offset):
+        function = kernels.get(record.name, "fastest", accuracy=accuracy)
         function = function if form == "value" else getattr(function, form)
         shape = (n,) if record.elementwise else (n // 5, 5)
         size = int(np.prod(shape))
@@ -54,15 +54,15 @@ def call(record, form, accuracy, real, arguments, values):
     return run
 
 
-def test_the_same_bits_and_nothing_else(call, assert_same):
+def test_the_same_bits_and_nothing_else(call, accuracy, assert_same):
     kernels.set_num_threads(1)
     for n, offset in itertools.product(LENGTHS, OFFSETS):
-        assert_same(call(ALWAYS, n, offset), call(NEVER, n, offset), f"{n} elements at {offset}")
+        assert_same(call(accuracy, ALWAYS, n, offset), call(accuracy, NEVER, n, offset), f"{n} elements at {offset}")
 
 
-def test_the_same_bits_in_threads(call, assert_same):
+def test_the_same_bits_in_threads(call, accuracy, assert_same):
     kernels.set_num_threads(3)
-    assert_same(call(ALWAYS, LONG, 1), call(NEVER, LONG, 1))
+    assert_same(call(accuracy, ALWAYS, LONG, 1), call(accuracy, NEVER, LONG, 1))
 
 
 @pytest.mark.parametrize("name", ["relu", "sigmoid"])

@@ -8,12 +8,25 @@ import pickle
 import numpy as np
 import pytest
 
+import kernels
 from kernels import ACTIVATIONS, oracle
 from kernels.activations import FORMS, RECORDS, lookup
-from kernels.backends import numba_formulas, numpy_vector, pure_python, texts
+from kernels.backends import OWN, numba_formulas, numpy_vector, pure_python, texts
 from kernels.native.levels import LEVELS
 
 each_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_tests_run_every_backend(name):
+    if OWN[name].reason():
+        pytest.skip(OWN[name].reason())
+    assert kernels.get("relu", name)(-1.0) == 0
+
+
+def test_the_tests_run_bfloat16(dtypes):
+    pytest.importorskip("ml_dtypes")
+    assert "bfloat16" in [dtype.name for dtype in dtypes]
 
 
 @each_record

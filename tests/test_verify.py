@@ -2,25 +2,14 @@
 
 import pytest
 
-from kernels.activations import RECORDS
 from kernels.backends import OWN, PEERS
 from kernels.verify import checks, peers
 from kernels.verify.__main__ import main
 from kernels.verify.findings import Finding
 
 
-def cells():
-    return [
-        pytest.param(record.name, form, backend, id=f"{record.name}-{form}-{backend}")
-        for record in RECORDS
-        for backend in checks.contestants()
-        for form in record.forms
-    ]
-
-
-@pytest.mark.parametrize(("name", "form", "backend"), cells())
-def test_backend_agrees_with_the_others_and_the_mathematics(name, form, backend):
-    findings = [case() for case in checks.cases([name], [backend], [form])]
+def test_backends_agree_with_each_other_and_the_mathematics(record, form):
+    findings = [case() for case in checks.cases([record.name], forms=[form])]
     assert findings
     assert not [str(finding) for finding in findings if not finding.ok]
 

@@ -5,17 +5,16 @@ A launch packs its arguments, addresses and numbers, and calls the driver: no ar
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from kernels.backends.cuda_primitives import MOST_AT_ONCE, SIMULATED, VECTOR_BYTES, stored
-from kernels.device_arrays import View, itemsize
+from kernels.device_arrays import View, is_current, itemsize, made_current
 
 #: Threads a block of the loop over elements, and blocks for each multiprocessor: all the threads that it can hold.
 THREADS = 256
@@ -95,13 +94,19 @@ class Launcher:
         self.packed = _Packed(self.packing.size)
 
     def __call__(self, config: tuple[int, int, int], stream: int, values: tuple, arrays: Sequence[View]) -> None:
+        self.packing.pack_into(self.packed.buffer, 0, *values)
+        device = arrays[0].device
+        if is_current(self.driver, device):
+            self._launch(config, stream)
+        else:
+            with made_current(device):
+                self._launch(config, stream)
+
+    def _launch(self, config: tuple[int, int, int], stream: int) -> None:
         blocks, threads, shared = config
-        driver, packed = self.driver, self.packed
-        self.packing.pack_into(packed.buffer, 0, *values)
-        with current(driver, arrays[0].device):
-            (error,) = driver.cuLaunchKernel(
-                self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, packed.address
-            )
+        (error,) = self.driver.cuLaunchKernel(
+            self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, self.packed.address
+        )
         if error:
             raise RuntimeError(f"the GPU did not take the kernel: {error.name}")
 
@@ -115,23 +120,6 @@ def compiled(kernel, layout: str) -> Launcher:
     # The code is unloaded with the last reference to it.
     launcher.kernel = kernel
     return launcher
-
-
-@contextlib.contextmanager
-def _made_current(device: int) -> Iterator[None]:
-    from numba import cuda
-
-    with cuda.gpus[device]:
-        yield
-
-
-_NOTHING = contextlib.nullcontext()
-
-
-def current(driver, device: int) -> contextlib.AbstractContextManager:
-    """What makes a GPU the current one, which it mostly is."""
-    error, now = driver.cuCtxGetDevice()
-    return _NOTHING if not error and int(now) == device else _made_current(device)
 
 
 # ---------------------------------------------------------------- in the simulator

@@ -15,7 +15,7 @@ from typing import NamedTuple
 #: Those that every kernel is compiled for: A100's, and H100's and H200's.
 ARCHITECTURES = ("sm_80", "sm_90")
 
-INSTALL = 'pip install "activation-kernels[ptx]"'
+INSTALL = "make ptx installs it (or pip install --group ptx)"
 
 _RESOURCES = {
     "registers": r"Used (\d+) registers",

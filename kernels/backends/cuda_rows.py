@@ -171,6 +171,22 @@ def each_row(one_row: Callable, team: int, real: type, held_arrays: int) -> Call
     return row
 
 
+def reading(entry: Callable, memory: Memory, real: type, threads: int, held: bool) -> Callable:
+    """``read(second, begin, n, thread, scratch, base)``: a thread's largest entry; a row that is held gets held."""
+    load, widen, larger_of = memory.load, memory.widen, device(larger)
+
+    def read(second, begin, n, thread, scratch, base):
+        largest = real(-math.inf)
+        for i in range(thread, n, threads):
+            x = real(widen(load(second, begin + i)))
+            if held:
+                scratch[base + i] = x
+            largest = larger_of(largest, entry(x))
+        return largest
+
+    return device(read)
+
+
 # ---------------------------------------------------------------- softmax and its like
 def _reciprocal(real: type, sum_of: Callable) -> Callable:
     """1 / (the sum of the terms), as the sum of two numbers, from each lane's sum and what rounding took from it."""
@@ -246,7 +262,7 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     load, store, widen, narrow, double = memory.load, memory.store, memory.widen, memory.narrow, np.float64
     normalise, gradient = form != "backward_from_output", form != "value"
     threads, sync, maximum, sum_of = team_of(team)
-    larger_of, tile_size = device(larger), GEOMETRY.tile
+    read, tile_size = reading(entry, memory, real, threads, held), GEOMETRY.tile
     subtracted = lookup(name).normaliser == "logarithm"
     normaliser = device((_logarithm if subtracted else _reciprocal)(real, sum_of))
     sum_of_terms, sum_of_products = _sum_of_terms(compute), _sum_of_products()
@@ -270,12 +286,7 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
         products = real(0)
         step = n if held else tile_size
         if normalise:
-            for i in range(thread, n, threads):
-                x = real(widen(load(second, begin + i)))
-                if held:
-                    scratch[base + i] = x
-                largest = larger_of(largest, entry(x))
-            largest = real(maximum(board, largest))
+            largest = real(maximum(board, read(second, begin, n, thread, scratch, base)))
             total = start
             lost = real(0)
             for tile in range(0, n, step):
@@ -330,7 +341,7 @@ def projection_loop(name: str, compute: str, memory: Memory, form: str, held: bo
     real, gradient_of, value_of = formulas(compute)["real"], text[f"{name}_gradient"], text[f"{name}_value"]
     add = primitives(np.float64)["rounded_add"]
     threads, _, maximum, sum_of = team_of(LANES)
-    larger_of = device(larger)
+    read = reading(entry, memory, real, threads, held)
     from_output, gradient = form == "backward_from_output", form != "value"
 
     def above(second, i, scratch, at, top):
@@ -339,15 +350,10 @@ def projection_loop(name: str, compute: str, memory: Memory, form: str, held: bo
     z_at = device(above)
 
     def one_row(first, second, out, begin, n, thread, board, scratch, base):
-        largest = real(-math.inf)
         top = double(0)
         threshold = double(0)
         mean = double(0)
-        for i in range(thread, n, threads):
-            x = real(widen(load(second, begin + i)))
-            if held:
-                scratch[base + i] = x
-            largest = larger_of(largest, entry(x))
+        largest = read(second, begin, n, thread, scratch, base)
         if not from_output:
             top = double(real(maximum(board, largest)))
             threshold = double(-1)

@@ -376,11 +376,9 @@ class OnDevice(_Form):
         shape = self.record.result_shape(self.form, x.shape, axis)
         stream = _stream(views)
         if out is None:
-            outs = tuple(x.kind.new(x.array, x, shape) for _ in range(1 + self.pair))
-            targets = [x.kind.view(new) for new in outs]
+            targets = [x.kind.new_view(x, shape) for _ in range(1 + self.pair)]
         else:
-            outs = self._given(out)
-            targets = [device_arrays.view(one, "out") for one in outs]
+            targets = [device_arrays.view(one, "out") for one in self._given(out)]
             self._check_outputs(targets, shape, views)
         prepared = self.run(views, values, targets, stream, axis)
         # The simulator has to know how much memory is behind each address.
@@ -388,6 +386,9 @@ class OnDevice(_Form):
             if len(self.ready) >= MOST_READY:
                 self.ready.clear()
             self.ready[key] = _Ready(x.kind, prepared, x, shape, tuple(one.nbytes for one in views), targets[0].nbytes)
+        if not is_simulated():
+            device_arrays.keep_until_done([*views, *(v for v in values if isinstance(v, View))], stream)
+        outs = tuple(x.kind.result(x, new) if out is None else new.array for new in targets)
         return outs if self.pair else outs[0]
 
     def _key(self, inputs: Sequence, parameters: Sequence, out, axis: int) -> tuple | None:
@@ -399,22 +400,22 @@ class OnDevice(_Form):
         if len(inputs) == 2:
             keys += (type(inputs[0]) is type(inputs[1]) and kind.key(inputs[0]),)
         for value in parameters:
-            # As text, for -0.0 and 0.0 are equal.
-            keys += (type(value) in (float, int) and repr(value),)
+            # As text, for -0.0 and 0.0 are equal, and NaN is not.
+            keys += (type(value) in (float, int) and (value if value > 0 or value < 0 else repr(value)),)
         return None if keys[0] is None or False in keys else keys
 
     def _again(self, ready: _Ready, inputs: Sequence, out):
         """The same with other arrays of the same kind, shape, dtype, strides, alignment and GPU."""
         kind, x = ready.kind, ready.x
-        sources = [kind.address(one) for one in inputs]
-        if out is None:
-            outs = kind.new(inputs[-1], x, ready.shape)
-            outs = (outs, kind.new(inputs[-1], x, ready.shape)) if self.pair else (outs,)
-        else:
-            outs = (out,)
+        sources = list(map(kind.address, inputs))
+        if out is not None:
             self._check_place(kind.address(out), sources, ready)
-        targets = [kind.address(one) for one in outs]
-        ready.prepared.launch(sources, targets, kind.stream(x.device), (x,))
+            outs = (out,)
+        elif self.pair:
+            outs = kind.new(inputs[-1], x, ready.shape), kind.new(inputs[-1], x, ready.shape)
+        else:
+            outs = (kind.new(inputs[-1], x, ready.shape),)
+        ready.prepared.launch(sources, list(map(kind.address, outs)), kind.stream(x.device), (x,))
         return outs if self.pair else outs[0]
 
     def _axis(self, axis: int, x: View) -> int:
@@ -502,22 +503,14 @@ def _stream(views: Sequence[View]) -> int:
     """The caller's stream on x's GPU, which then waits for what other arrays' streams hold at this moment."""
     x = views[-1]
     stream = x.kind.stream(x.device)
-    others = dict.fromkeys(view.stream for view in views if view.stream is not None)
+    streams = [one for view in views for one in (view.stream, view.kind.stream(view.device))]
+    others = dict.fromkeys(one for one in streams if one is not None)
     if stream is None:
         stream = next(iter(others), 0)
     for other in others:
         if other != stream:
-            _wait(stream, other)
+            device_arrays.wait(stream, other, x.device)
     return stream
-
-
-def _wait(stream: int, other: int) -> None:
-    """Of what is on its way, and without waiting on the host."""
-    cuda = device_arrays.driver()
-    _, event = cuda.cuEventCreate(cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
-    cuda.cuEventRecord(event, other)
-    cuda.cuStreamWaitEvent(stream, event, 0)
-    cuda.cuEventDestroy(event)
 
 
 # ---------------------------------------------------------------- arrays of the host

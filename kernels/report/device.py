@@ -2,14 +2,17 @@
 
 A sample is one launch between two CUDA events, after the second-level cache was overwritten: at least SAMPLES of them.
 The ceiling is the device's own copy of as many bytes, measured in the same way in the same run. What a call costs the
-host, and what it takes to bring arrays to the device and back, are rows of their own. PyTorch, and torch.compile, are
-measured on the same data where they are installed.
+host, and what it takes to bring arrays to the device and back, are rows of their own. PyTorch, torch.compile (whose
+code is Triton's), CuPy and JAX are measured on the same data where they are installed and see the GPU. JAX computes on
+streams that no event can be put on: its calls are timed by the host's clock, and their rows say so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +24,7 @@ import numpy as np
 from kernels import device_arrays, machine
 from kernels.activations import Activation
 from kernels.backends import BACKENDS, get, numba_cuda
+from kernels.half import is_half, named
 from kernels.measure import FORMS, Case, make_inputs, row_shape
 from kernels.report import rows
 from kernels.report.plan import SCOPES, Scope, chosen_records
@@ -34,6 +38,14 @@ FLUSHED = 1 << 28
 COMPARED = 10**6
 #: Calls in a row of which the host's time is taken, and the elements of each.
 HOST_CALLS, HOST_SIZE = 1000, 1000
+#: Elements, by scope: powers of two, which all libraries take by 16 bytes.
+SIZES = {
+    "quick": (1 << 16, 1 << 26),
+    "default": tuple(1 << k for k in (10, 14, 18, 22, 26, 28)),
+    "full": tuple(1 << k for k in range(10, 31, 2)),
+}
+#: Lengths of the rows of softmax and its like in arrays of LONG elements.
+COLUMNS, LONG = (1024, 4096, 16_384, 65_536), 1 << 26
 
 
 class Gpu:
@@ -51,7 +63,8 @@ class Gpu:
         return {"gpu": name, "compute_capability": list(device.compute_capability), "l2": device.L2_CACHE_SIZE}
 
     def to_device(self, array: np.ndarray):
-        return self.cuda.to_device(array)
+        """Half types as their bits: Numba has no bfloat16."""
+        return self.cuda.to_device(array.view(np.uint16) if is_half(array.dtype) else array)
 
     def to_host(self, array) -> np.ndarray:
         return array.copy_to_host()
@@ -76,6 +89,17 @@ class Gpu:
         self.synchronize()
         return np.array([self.cuda.event_elapsed_time(*pair) for pair in pairs]) * 1e-3
 
+    def host_seconds(self, call: Callable[[], object], samples: int = SAMPLES) -> np.ndarray:
+        """Seconds of each call, which waits for its result, by the host's clock."""
+        found = []
+        for _ in range(samples):
+            self.overwrite_cache()
+            self.synchronize()
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+        return np.array(found)
+
 
 def _address(array) -> int:
     return array.__cuda_array_interface__["data"][0]
@@ -89,26 +113,28 @@ class Contestant:
     backend: str
     call: Callable[[], object]
     result: Callable[[], tuple[np.ndarray, ...]]
+    #: "device" or "host".
+    clock: str = "device"
 
 
 def ours(case: Case, inputs: Sequence[np.ndarray], gpu: Gpu) -> Contestant:
     """The bare launch, prepared, into memory that is there."""
     arrays = [gpu.to_device(x) for x in inputs]
     shape = case.record.result_shape(case.form, inputs[-1].shape)
-    outs = [gpu.to_device(np.empty(shape, case.dtype)) for _ in range(1 + (case.form == "value_and_derivative"))]
+    dtype = named(case.dtype)
+    outs = [gpu.to_device(np.empty(shape, dtype)) for _ in range(1 + (case.form == "value_and_derivative"))]
     views, targets = ([device_arrays.view_of_numba(a, case.dtype) for a in some] for some in (arrays, outs))
-    params = [float(np.dtype(case.dtype).type(p)) for p in case.record.example_parameters]
+    params = [float(dtype.type(p)) for p in case.record.example_parameters]
     form = numba_cuda.OnDevice(case.record, case.form, case.accuracy)
     prepared = form.run(views, params, targets, 0, -1)
     sources, places = [v.address for v in views], [v.address for v in targets]
     launch = functools.partial(prepared.launch, sources, places, 0, [*views, *targets])
-    return Contestant("cuda", launch, lambda: tuple(map(gpu.to_host, outs)))
+    return Contestant("cuda", launch, lambda: tuple(gpu.to_host(out).view(dtype) for out in outs))
 
 
 def torches(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
     """PyTorch's own call, and the same through torch.compile, where there is a PyTorch that sees the GPU."""
-    module = BACKENDS["torch"].module
-    dtype = np.dtype(case.dtype).type
+    module, dtype = BACKENDS["torch"].module, named(case.dtype).type
     if module.reason() is not None or module.absent(case.record, case.form, dtype):
         return
     import torch
@@ -124,17 +150,63 @@ def torches(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
         yield Contestant(name, call, lambda call=call: (call().cpu().numpy(),))
 
 
+def cupys(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
+    """CuPy's own function, into memory that is there, where it has one."""
+    if importlib.util.find_spec("cupy") is None or case.form != "value" or case.dtype == "bfloat16":
+        return
+    import cupy
+
+    if not cupy.cuda.is_available():
+        return
+    from cupyx.scipy import special
+
+    functions = {
+        "relu": functools.partial(cupy.maximum, 0),
+        "tanh": cupy.tanh,
+        "exponential": cupy.exp,
+        "sigmoid": special.expit,
+    }
+    if case.activation in functions:
+        x = cupy.asarray(inputs[0])
+        out = cupy.empty_like(x)
+        call = functools.partial(functions[case.activation], x, out=out)
+        yield Contestant("cupy", call, lambda: (cupy.asnumpy(out),))
+
+
+def jaxes(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
+    """JAX's compiled function, where there is a JAX that sees the GPU."""
+    module, dtype = BACKENDS["jax"].module, named(case.dtype).type
+    if module.reason() is not None or module.absent(case.record, case.form, dtype):
+        return
+    # Else it takes three quarters of the memory when it starts.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    jax = module.library()
+    if jax.default_backend() != "gpu":
+        return
+    own = module.own(case.record, case.form, dtype, case.record.example_parameters, into=False)
+    arrays = [jax.device_put(x, jax.devices("gpu")[0]) for x in inputs]
+    call = functools.partial(own, *arrays)
+    yield Contestant("jax", call, lambda: tuple(map(np.asarray, jax.tree.leaves(call()))), "host")
+
+
+PEERS = (torches, cupys, jaxes)
+
+
 # ---------------------------------------------------------------- a run
-def cases(scope: Scope, activations: Sequence[str]) -> list[Case]:
-    """Every form, out of a cold cache, into memory that is there; float64 too where everything is asked for."""
-    dtypes = ("float32", "float64") if scope.everything else ("float32",)
+def cases(scope: Scope, activations: Sequence[str]) -> list[tuple[Case, int | None]]:
+    """Every form, out of a cold cache, into memory that is there, with its row length where that is a question.
+
+    float16 and float64 too where everything is asked for.
+    """
+    dtypes = ("float32", "bfloat16", "float16", "float64") if scope.everything else ("float32", "bfloat16")
     return [
-        Case(record.name, form, "cuda", dtype, n, cold=True)
+        (Case(record.name, form, "cuda", dtype, n, cold=True), columns)
         for record in chosen_records(scope, activations)
         for dtype in dtypes
         for form in FORMS
         if form in record.forms
-        for n in scope.sizes
+        for n in SIZES.get(scope.name, scope.sizes)
+        for columns in (COLUMNS if record.kind == "row" and n == LONG else (None,))
     ]
 
 
@@ -147,18 +219,18 @@ def measure(scope_name: str, activations: Sequence[str], folder: Path, gpu: Gpu)
     about = {"machine": facts["gpu"], "commit": facts["commit"], "load": machine.load(), "busy_elsewhere": None}
     ceilings: dict[int, float] = {}
     start = time.perf_counter()
-    for case in todo:
+    for case, columns in todo:
         if case.bytes not in ceilings:
             ceilings[case.bytes] = _ceiling(case.bytes, gpu)
             ways = {"device copy": ceilings[case.bytes]}
             results.append(
                 {"kind": "ceiling", "bytes": case.bytes, "threads": None, "gb_per_s": ways["device copy"], "ways": ways}
             )
-        for row in _rows(case, gpu, ceilings[case.bytes]):
+        for row in _rows(case, columns, gpu, ceilings[case.bytes]):
             results.append(row | about)
     for record in chosen_records(SCOPES[scope_name], activations):
         results.append(_launch_row(record, gpu))
-    for n in SCOPES[scope_name].sizes:
+    for n in SIZES.get(scope_name, SCOPES[scope_name].sizes):
         results.append(_transfer_row(n, gpu))
     results.append({"kind": "end", "seconds": round(time.perf_counter() - start, 1)})
     return results.path
@@ -187,18 +259,18 @@ def _ceiling(size: int, gpu: Gpu) -> float:
     return size / float(np.median(gpu.seconds(lambda: gpu.copy(target, source)))) * 1e-9
 
 
-def _rows(case: Case, gpu: Gpu, ceiling: float) -> Iterator[Row]:
-    inputs = make_inputs(case)
+def _rows(case: Case, columns: int | None, gpu: Gpu, ceiling: float) -> Iterator[Row]:
+    inputs = [x.reshape(-1, columns) if columns else x for x in make_inputs(case)]
     expected = _expected(case, inputs)
     with contextlib.ExitStack() as stack:
-        contestants = [ours(case, inputs, gpu)]
-        if BACKENDS["torch"].reason() is None:
-            stack.enter_context(BACKENDS["torch"].module.running())
-            contestants += torches(case, inputs)
-        for one in contestants:
+        for peer in ("torch", "jax"):
+            if BACKENDS[peer].reason() is None:
+                stack.enter_context(BACKENDS[peer].module.running())
+        for one in (ours(case, inputs, gpu), *(found for peer in PEERS for found in peer(case, inputs))):
             for _ in range(WARM_UP):
                 one.call()
-            q1, median, q3 = map(float, np.quantile(gpu.seconds(one.call), (0.25, 0.5, 0.75)))
+            seconds = (gpu.seconds if one.clock == "device" else gpu.host_seconds)(one.call)
+            q1, median, q3 = map(float, np.quantile(seconds, (0.25, 0.5, 0.75)))
             speed = case.bytes / median * 1e-9
             times = {"seconds_q1": q1, "seconds_median": median, "seconds_q3": q3, "samples": SAMPLES, "loops": 1}
             shares = {"gb_per_s": speed, "ceiling_gb_per_s": ceiling, "share_of_ceiling": speed / ceiling}
@@ -206,7 +278,7 @@ def _rows(case: Case, gpu: Gpu, ceiling: float) -> Iterator[Row]:
             equal = not own or expected is None or all(map(_same_bits, one.result(), expected))
             measured = dict.fromkeys(rows.MEASURED) | times | shares
             row = {"kind": "measurement", **asdict(case), "backend": one.backend, **measured}
-            row |= {"level": None, "peer": not own}
+            row |= {"level": None, "peer": not own, "columns": columns, "clock": one.clock}
             reason = None if equal else "its bits are not those of kernels.fastest"
             yield row | {"status": "ok" if equal else "wrong", "reason": reason}
 
@@ -260,7 +332,8 @@ def _transfer_row(n: int, gpu: Gpu) -> Row:
 def lines(found: Sequence[Row]) -> Iterator[str]:
     """The rows in words."""
     for row in rows.of_kind(found, "measurement"):
-        what = f"{row['activation']} {row['form']} {row['dtype']} {row['n']:,}: {row['backend']}"
+        shape = f"{row['n']:,}" + (f" in rows of {row['columns']:,}" if row["columns"] else "")
+        what = f"{row['activation']} {row['form']} {row['dtype']} {shape}: {row['backend']}"
         times = f"{_us(row['seconds_median'])}, {row['gb_per_s']:.0f} GB/s, {row['share_of_ceiling']:.0%} of the copy"
         yield f"{what} {times}" + ("" if row["status"] == "ok" else f", {row['status']}: {row['reason']}")
     for row in rows.of_kind(found, "launch"):
