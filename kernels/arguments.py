@@ -11,6 +11,12 @@ import numpy as np
 from kernels.activations import Activation, Parameter
 from kernels.half import rounded
 
+#: form -> names of its array arguments
+INPUTS = {
+    "backward": ("grad_output", "x"),
+    "backward_from_output": ("grad_output", "y"),
+    "backward_parameters": ("grad_output", "x"),
+}
 ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
 
 

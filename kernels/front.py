@@ -18,6 +18,7 @@ import numpy as np
 from kernels import device_arrays
 from kernels.activations import Activation
 from kernels.arguments import (
+    INPUTS,
     array_parameter,
     as_array,
     as_parameter,
@@ -31,13 +32,6 @@ from kernels.layouts import clash, is_plain, new_like, quiet, run_elementwise, s
 
 #: They take no arrays in GPU memory.
 HOST_FORMS = ("jacobian", "backward_parameters")
-
-#: form -> names of its array arguments
-INPUTS = {
-    "backward": ("grad_output", "x"),
-    "backward_from_output": ("grad_output", "y"),
-    "backward_parameters": ("grad_output", "x"),
-}
 
 
 class Form:
@@ -131,18 +125,23 @@ class Form:
 
     def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         """(array arguments, parameters, keyword-only arguments)."""
+        # inspect takes microseconds, so that it is left what few calls do, and to say what is wrong with a call.
+        return self._bind_by_place(args, kwargs) or self._bind_by_signature(args, kwargs)
+
+    def _bind_by_place(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict] | None:
+        """The same where every array stands in its place, and nothing is missing or unknown."""
         count = len(self.input_names)
         given = len(args) - count
-        if 0 <= given <= len(self.defaults) and (not kwargs or kwargs.keys() <= self.nameable[given]):
-            # inspect takes microseconds.
-            params, keywords = args[count:], self.keywords
-            if given < len(self.defaults):
-                rest = zip(self.record.parameters[given:], self.defaults[given:], strict=True)
-                params += tuple(kwargs.get(parameter.name, default) for parameter, default in rest)
-            if kwargs:
-                keywords = {name: kwargs.get(name, default) for name, default in keywords.items()}
-            if not any(param is None for param in params[given:]):
-                return args[:count], params, keywords
+        if not (0 <= given <= len(self.defaults) and kwargs.keys() <= self.nameable[given]):
+            return None
+        rest = zip(self.record.parameters[given:], self.defaults[given:], strict=True)
+        params = tuple(kwargs.get(parameter.name, default) for parameter, default in rest)
+        if any(value is None for value in params):
+            return None
+        keywords = {name: kwargs.get(name, default) for name, default in self.keywords.items()}
+        return args[:count], args[count:] + params, keywords
+
+    def _bind_by_signature(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:

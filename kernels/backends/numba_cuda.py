@@ -21,11 +21,11 @@ import numpy as np
 
 from kernels import device_arrays
 from kernels.activations import Activation, lookup
+from kernels.arguments import INPUTS, checked_axis, number
 from kernels.backends import jacobians, texts
 from kernels.backends.numba_formulas import TYPES
 from kernels.constants import HALF_TYPES, LANES, inside
 from kernels.device_arrays import View
-from kernels.front import INPUTS, checked_axis, number
 from kernels.half import format_behind, is_half
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'

@@ -6,3 +6,6 @@ and ``page``, which load no kernel.
 ``docs`` writes the documentation: ``reference`` makes its pages from the records, the texts of ``guide`` and what
 ``facts`` computes.
 """
+
+#: The folder of the documentation, beside the page.
+DOCS = "docs"

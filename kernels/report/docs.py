@@ -10,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kernels.report import accuracy
+from kernels.report import DOCS, accuracy
 from kernels.report.__main__ import DONE, INSTALL, USAGE, draw
-from kernels.report.material import DOCS
 
 
 def parser() -> argparse.ArgumentParser:

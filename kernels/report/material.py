@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from kernels.report import accuracy, rows
+from kernels.report import DOCS, accuracy, rows
 from kernels.report.findings import Findings
 from kernels.report.race import Race
 from kernels.report.rows import Row
-
-#: The folder of the documentation, beside the page.
-DOCS = "docs"
 
 
 @dataclass(frozen=True)

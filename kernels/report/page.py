@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from kernels.activations import Activation
-from kernels.report import costs, history, lessons, rows, trust
+from kernels.report import DOCS, costs, history, lessons, rows, trust
 from kernels.report.accuracy import DTYPES, MANY, NOTES, about
 from kernels.report.accuracy import table as errors
 from kernels.report.answer import answer, warning
@@ -48,7 +48,6 @@ from kernels.report.html import (
     times,
     title,
 )
-from kernels.report.material import DOCS
 from kernels.report.race import VERDICTS, Heat, Race, digits, loss, means, summary
 from kernels.report.race import label as race_label
 from kernels.report.rows import Row
