@@ -125,7 +125,6 @@ SHOWN = {
         "softsign_derivative",
         "sparse_plus",
         "tanh_derivative",
-        "tanhshrink",
         "tanhshrink_derivative",
     ),
 }

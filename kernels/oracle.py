@@ -28,6 +28,9 @@ mp.prec = 400
 #: Enough bits to hold any sum of products of two doubles, 2^-2148 to 2^2048, exactly.
 EXACT_PRECISION = 4500
 
+#: From here on x - 1 is no tie of a half type.
+LARGEST_TIE = 4096
+
 SELU_SCALE = 1.0507009873554804934
 SELU_SCALE_ALPHA = SELU_SCALE * 1.6732632423543772848
 #: sqrt(2 / pi)
@@ -76,7 +79,9 @@ def _formula(function: Callable) -> Callable:
     @functools.wraps(function)
     def exact(x: float, *parameters: float) -> mpmath.mpf:
         x = mp.mpf(x)
-        return x if mp.isnan(x) else mp.mpf(function(x, *map(mp.mpf, parameters)))
+        result = x if mp.isnan(x) else function(x, *map(mp.mpf, parameters))
+        # A result with more bits than the context would lose them.
+        return result if isinstance(result, mp.mpf) else mp.mpf(result)
 
     return exact
 
@@ -480,7 +485,9 @@ def celu_derivative_from_output(y, alpha):
 def tanhshrink(x):
     if abs(x) < 2**-60:  # the next term is smaller by 2^-120
         return x**3 / 3
-    return x - mp.tanh(x)
+    # What tanh lacks to 1 decides how a tie of half types is rounded, however small it is.
+    bits = mp.prec + 3 * int(min(abs(x), LARGEST_TIE))
+    return mp.fsub(x, mp.tanh(x, prec=bits), exact=True)
 
 
 @_formula

@@ -104,12 +104,11 @@ def pytest_pyfunc_call(pyfuncitem) -> bool | None:
     skips = []
     cases = list(cases_of(pyfuncitem.funcargs))
     for case in cases:
-        arguments = pyfuncitem.funcargs | case
         try:
-            pyfuncitem.obj(**{name: arguments[name] for name in inspect.signature(pyfuncitem.obj).parameters})
+            pyfuncitem.obj(**arguments_of(pyfuncitem, case))
         except pytest.skip.Exception as skip:
             skips.append(skip)
-        except Exception as error:
+        except (Exception, pytest.fail.Exception) as error:
             error.add_note(f"in the case of {', '.join(str(case[name]) for name in LOOPED if name in case)}")
             raise
     if len(skips) == len(cases):
@@ -121,10 +120,15 @@ def cases_of(arguments: dict) -> Iterator[dict]:
     """The values, case by case, of the arguments that change."""
     names = [name for name in LOOPED if arguments.get(name) is EACH_CASE]
     for values in itertools.product(*(LOOPED[name]() for name in names)):
-        case = dict(zip(names, values, strict=True))
-        if arguments.get("function") is EACH_CASE:
-            case["function"] = form_of(arguments["record"], arguments["form"], case["backend"])
-        yield case
+        yield dict(zip(names, values, strict=True))
+
+
+def arguments_of(test, case: dict) -> dict:
+    """What a test takes in one case."""
+    arguments = test.funcargs | case
+    if arguments.get("function") is EACH_CASE:
+        arguments["function"] = form_of(arguments["record"], arguments["form"], case["backend"])
+    return {name: arguments[name] for name in inspect.signature(test.obj).parameters}
 
 
 @pytest.fixture

@@ -239,7 +239,8 @@ def test_the_comparison_has_every_function_and_name(written):
 def test_measured_errors_are_shown():
     row = {
         "check": "ulp", "activation": "tanh", "form": "value", "gradient": None, "dtype": "float32", "error": 1.234,
-        "backend": "fastest", "accuracy": "fast", "inputs": 2**32, "worst": {"x": 0.5, "wrong": 0}, "title": "fastest",
+        "backend": "fastest", "accuracy": "fast", "inputs": 2**32, "bound": 1.41, "worst": {"x": 0.5, "wrong": 0},
+        "title": "fastest",
         "cpu": "a processor", "level": "x86-64-v3", "commit": "abc", "versions": {},
     }  # fmt: skip
     text = reference.pages([row], reported=True)["tanh"]()

@@ -155,24 +155,15 @@ def _bind_halves(record: Activation, form: str, dtype: type, compute: str) -> Ca
         results = [one.view(np.uint16) for one in (out if two else (out, nothing))]
         each = bool(params) and isinstance(params[0], np.ndarray)
         values = params[0].view(np.uint16) if each else np.asarray(params, np.float64)
-        if x.size >= LOOK_UP_FROM and inputs == 1 and not each and is_paid(values.tobytes(), x.size):
-            _run(look_up_driver, x.size, (*every_result(values.tobytes()), codes, *results))
+        found = known.results(values.tobytes(), x.size) if x.size >= LOOK_UP_FROM and inputs == 1 and not each else None
+        if found is not None:
+            _run(look_up_driver, x.size, (*found, codes, *results))
             return out
         g = args[0].view(np.uint16) if inputs == 2 else nothing
         pair = addresses(record, form, compute, each=True) if each else plain
         _run(half_driver, x.size, (*steps, *pair, codes, g, *results, values, each))
         return out
 
-    elements: dict[bytes, int] = {}
-
-    def is_paid(params: bytes, n: int) -> bool:
-        """Whether, with n more elements, as many as there are numbers have gone through with the same parameters."""
-        count = elements.get(params, 0) + n
-        elements.clear()
-        elements[params] = count
-        return count >= CODES
-
-    @functools.lru_cache(maxsize=1)
     def every_result(params: bytes) -> tuple[np.ndarray, np.ndarray]:
         """The bit patterns of all results for parameters in float64, of the second output, too, or none."""
         codes = np.arange(CODES, dtype=np.uint16)
@@ -181,7 +172,27 @@ def _bind_halves(record: Activation, form: str, dtype: type, compute: str) -> Ca
         _run(half_driver, CODES, (*steps, *plain, codes, nothing, first, second, values, False))
         return first, second
 
+    known = _Known(every_result)
     return kernel
+
+
+class _Known:
+    """All results of a half type for the parameters used last, once as many elements as it has numbers went through."""
+
+    def __init__(self, compute: Callable[[bytes], tuple[np.ndarray, np.ndarray]]):
+        self.compute = compute
+        #: Parameters, elements that went through with them, and results; replaced as a whole, for threads share it.
+        self.state: tuple[bytes, int, tuple | None] = (b"", 0, None)
+
+    def results(self, params: bytes, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The results, or None until they pay, with n more elements."""
+        known, elements, found = self.state
+        if params != known:
+            elements, found = 0, None
+        if found is None and elements + n >= CODES:
+            found = self.compute(params)
+        self.state = params, elements + n, found
+        return found
 
 
 def _bind_rows(record: Activation, form: str, compute: str) -> Callable:

@@ -949,6 +949,13 @@ def celu_derivative_from_output(y, alpha):
 
 
 # ---------------------------------------------------------------- tanhshrink
+def visible_beside(rest, a):
+    """A positive rest, or what a sum with a still shows: however small, a - 1 + rest is beyond a tie of half types."""
+    if WIDE:
+        return VISIBLE * a if rest < VISIBLE * a else rest
+    return rest
+
+
 def tanhshrink(x):
     """a - 1 + 2 e / (1 + e), e = e^-2a, a = |x|; a polynomial where that cancels."""
     a = abs(x)
@@ -961,7 +968,7 @@ def tanhshrink(x):
     total = real(1) + e
     ratio = (e + e) / total
     # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
-    far = fma(ratio, (total - real(1)) - e, a - real(1)) + ratio
+    far = fma(ratio, (total - real(1)) - e, a - real(1)) + visible_beside(ratio, a)
     return copy_sign(far if a > real(1) else near, x)
 
 

@@ -966,6 +966,14 @@ cdef inline real celu_derivative_from_output(real y, real alpha) noexcept nogil:
 
 
 # ---------------------------------------------------------------- tanhshrink
+cdef inline real visible_beside(real rest, real a) noexcept nogil:
+    """A positive rest, or what a sum with a still shows: however small, a - 1 + rest is beyond a tie of half types."""
+    if real is wide:
+        return VISIBLE(a) * a if rest < VISIBLE(a) * a else rest
+    else:
+        return rest
+
+
 cdef inline real tanhshrink(real x) noexcept nogil:
     """a - 1 + 2 e / (1 + e), e = e^-2a, a = |x|; a polynomial where that cancels."""
     cdef real a = absolute(x)
@@ -978,7 +986,7 @@ cdef inline real tanhshrink(real x) noexcept nogil:
     cdef real total = <real>1 + e
     cdef real ratio = (e + e) / total
     # Less what rounding the sum took, divided by it, which is nearly 1 where that counts.
-    cdef real far = fma(ratio, (total - <real>1) - e, a - <real>1) + ratio
+    cdef real far = fma(ratio, (total - <real>1) - e, a - <real>1) + visible_beside(ratio, a)
     return copy_sign(far if a > <real>1 else near, x)
 
 

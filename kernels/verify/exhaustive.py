@@ -24,7 +24,7 @@ from kernels.verify.row_samples import RowSample
 from kernels.verify.strata import Sample
 from kernels.verify.sweeps import Entry, Sweep, dealing, entries, run
 
-#: Other libraries are held to nothing, and called from one thread: they get every so manieth float32, an odd number, so
+#: Other libraries are held to nothing, and called from one thread: they get every so manieth input, an odd number, so
 #: that no bit of a pattern is the same in all of them.
 PEER_STEP = 17
 #: Blocks that are run to tell how long all of them take.
@@ -61,20 +61,24 @@ def _chosen(record, scope: Scope) -> bool:
 def _sweeps_of(name: str, scope: Scope) -> Iterator[Sweep]:
     if "float32" in scope.parts:
         for group in by_formula(entries([name], scope.forms, "float32", scope.contestants)):
-            yield Sweep(group, PEER_STEP if group[0].backend in PEERS else 1)
+            yield Sweep(group, step_of(group))
     if "bits" in scope.parts:
         compared = [(backend, "fast") for backend in scope.compared]
         yield from bits.equalities(list(entries([name], scope.forms, "float32", compared)))
     if "float64" in scope.parts:
         for group in by_formula(entries([name], scope.forms, "float64", scope.contestants)):
-            yield Sample(group, scope.count)
+            yield Sample(group, scope.count // step_of(group))
 
 
 def _samples_of_rows(name: str, scope: Scope) -> Iterator[RowSample]:
     for dtype in ("float32", "float64"):
         if dtype in scope.parts:
             for group in by_formula(entries([name], scope.forms, dtype, scope.contestants)):
-                yield RowSample(group, scope.count)
+                yield RowSample(group, scope.count // step_of(group))
+
+
+def step_of(group: Sequence[Entry]) -> int:
+    return PEER_STEP if group[0].backend in PEERS else 1
 
 
 def by_formula(found: Iterator[Entry]) -> Iterator[tuple[Entry, ...]]:

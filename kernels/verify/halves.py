@@ -50,8 +50,9 @@ def nearest(exact, dtype: np.dtype) -> np.float64:
     if abs(exact) >= half.limit:
         return np.float64(mp.sign(exact) * mp.inf)
     _, exponent = mp.frexp(exact)
-    place = mp.ldexp(1, max(int(exponent), int(np.log2(half.smallest)) + 1) - half.bits)
-    return np.float64(mp.nint(exact / place) * place)
+    place = max(int(exponent), int(np.log2(half.smallest)) + 1) - half.bits
+    # A quotient would be rounded to the precision of the context, a power of two is moved exactly.
+    return np.float64(mp.ldexp(mp.nint(mp.ldexp(exact, -place)), place))
 
 
 def check_half(record: Activation, form: str, backend: str, dtype: np.dtype, accuracy: str = "fast") -> Finding:

@@ -1,8 +1,9 @@
 """Sweeps: one formula over many inputs, every form that it decides and every contestant held to one reference.
 
 A sweep goes in blocks, dealt to threads, through all 2^32 float32 inputs, or through a stratified sample of float64
-(``strata``). What it finds is the worst error of each entry, and where. ``Sweep``, ``strata.Sample`` and
-``bits.Equality`` have one shape: ``entries``, ``name``, ``check``, ``blocks``, ``count``, ``prepare`` and ``join``.
+(``strata``). What it finds is the worst error of each entry, and where. ``Sweep``, ``strata.Sample``,
+``row_samples.RowSample`` and ``bits.Equality`` have one shape: ``entries``, ``name``, ``check``, ``blocks``, ``count``,
+``prepare`` and ``join``.
 """
 
 from __future__ import annotations
