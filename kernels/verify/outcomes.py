@@ -141,7 +141,8 @@ def measured_bounds(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], floa
 
 def fits(promised: float, measured: float, record: Activation) -> bool:
     """Whether a bound is the measured one, or no less where other rows or parameters may have larger errors."""
-    others = not record.elementwise or any(p.divides for p in record.parameters)
+    # A drawn weight's mean is rounded, unless it is that of the example.
+    others = not record.elementwise or record.drawn or any(p.divides for p in record.parameters)
     return promised >= measured if others else promised == measured
 
 
