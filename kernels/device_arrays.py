@@ -181,7 +181,13 @@ class DLPack(Kind):
 
     def is_on_device(self, array: Any) -> bool:
         # JAX's tracers have their arrays' methods by name only.
-        return hasattr(array, "__dlpack_device__") and array.__dlpack_device__()[0] in self.devices
+        if not hasattr(array, "__dlpack_device__"):
+            return False
+        try:
+            return array.__dlpack_device__()[0] in self.devices
+        except BufferError:
+            # It lies on several devices, or on one that the protocol has no number for.
+            return False
 
     def view(self, array: Any) -> View:
         lent = dlpack.borrow(array, self.lending_stream)
@@ -303,21 +309,34 @@ def is_current(driver, device: int) -> bool:
     return not error and int(now) == device
 
 
+def _on(device: int) -> contextlib.AbstractContextManager:
+    """The GPU as the current one, which it mostly is."""
+    return contextlib.nullcontext() if is_current(driver(), device) else made_current(device)
+
+
+def _told(call: Callable[..., tuple], *arguments: Any) -> Any:
+    """What a function of the driver returns; RuntimeError says that it failed."""
+    error, *found = call(*arguments)
+    if error:
+        raise RuntimeError(f"the GPU's driver failed in {call.__name__}: {error.name}")
+    return found[0] if found else None
+
+
 def _recorded(stream: int) -> Any:
     """An event on a stream of the current GPU."""
     cuda = driver()
-    _, event = cuda.cuEventCreate(cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
-    cuda.cuEventRecord(event, stream)
+    event = _told(cuda.cuEventCreate, cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+    _told(cuda.cuEventRecord, event, stream)
     return event
 
 
 def wait(stream: int, other: int, device: int) -> None:
     """Let a stream wait for what is on its way on another, and the host for nothing."""
     cuda = driver()
-    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device):
+    with _on(device):
         event = _recorded(other)
-        cuda.cuStreamWaitEvent(stream, event, 0)
-        cuda.cuEventDestroy(event)
+        _told(cuda.cuStreamWaitEvent, stream, event, 0)
+        _told(cuda.cuEventDestroy, event)
 
 
 #: (event, what is lent): in use until the event has come.
@@ -331,16 +350,23 @@ def keep_until_done(views: Iterable[View], stream: int) -> None:
     The library sees its own streams only, and would use the memory of an array that is gone for something new.
     """
     lent = [one for one in views if one.lent is not None]
-    if not lent:
+    if lent:
+        with _on(lent[0].device), _in_use_lock:
+            _in_use.append((_recorded(stream), lent))
+
+
+def let_go(device: int) -> None:
+    """Give borrowed memory back that was read; ``device`` is the GPU in use."""
+    # Nearly always: no lock, and the driver is not asked.
+    if not _in_use:
         return
-    cuda, device = driver(), lent[0].device
-    with contextlib.nullcontext() if is_current(cuda, device) else made_current(device), _in_use_lock:
+    cuda = driver()
+    with _on(device), _in_use_lock:
         for one in _in_use[:]:
-            (waiting,) = cuda.cuEventQuery(one[0])
-            if not waiting:
+            # An event that failed never comes.
+            if cuda.cuEventQuery(one[0])[0] != cuda.CUresult.CUDA_ERROR_NOT_READY:
                 _in_use.remove(one)
-                cuda.cuEventDestroy(one[0])
-        _in_use.append((_recorded(stream), lent))
+                _told(cuda.cuEventDestroy, one[0])
 
 
 def device_of(address: int) -> int:

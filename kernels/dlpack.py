@@ -94,7 +94,8 @@ def _leave() -> None:
     """What is lent when Python ends stays where it is: it may be given back when no Python runs any more."""
     # JAX calls what was not empty when it took the memory over; this does nothing, without Python.
     nothing = ctypes.cast(_API.Py_IsInitialized, ctypes.c_void_p)
-    for managed, *_ in _lent.values():
+    # Another thread's capsules may come and go meanwhile.
+    for managed, *_ in list(_lent.values()):
         managed.deleter = nothing
     for one in (_lent, _give_back, _forget):
         _API.Py_IncRef(ctypes.py_object(one))

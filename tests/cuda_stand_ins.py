@@ -62,6 +62,17 @@ def install_cupy() -> None:
     sys.modules["cupy"] = module
 
 
+class Written:
+    """An array of a library that has no current stream, but says on which one it is written."""
+
+    def __init__(self, numbers: np.ndarray, stream: int):
+        self.numbers, self.stream = numbers, stream
+
+    @property
+    def __cuda_array_interface__(self) -> dict:
+        return self.numbers.__array_interface__ | {"stream": self.stream}
+
+
 class Lender:
     """An array of a library that lends by DLPack, as JAX does; ``asked`` are the streams that it was lent to."""
 
@@ -81,15 +92,24 @@ class Lender:
         return SimpleNamespace(from_dlpack=lambda offered: Lender(np.from_dlpack(offered)))
 
 
+class Sharded(Lender):
+    """A lender's array on several devices."""
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        raise BufferError("only an array on one device can be lent")
+
+
 class Streams:
-    """``cuda.bindings.driver``: keeps which stream waits for which, and which events have come."""
+    """``cuda.bindings.driver``: keeps which stream waits for which, and what became of events."""
 
     CUevent_flags = SimpleNamespace(CU_EVENT_DISABLE_TIMING=2)
+    CUresult = SimpleNamespace(CUDA_ERROR_NOT_READY=600)
 
     def __init__(self):
         self.recorded: dict[str, int] = {}
         self.waits: list[tuple[int, int]] = []
-        self.come: set[str] = set()
+        #: What is said of events that are not under way any more.
+        self.ended: dict[str, int] = {}
 
     def cuCtxGetDevice(self) -> tuple[int, int]:  # noqa: N802
         return 0, 0
@@ -98,16 +118,19 @@ class Streams:
         return 0, f"event {len(self.recorded)}"
 
     def cuEventQuery(self, event: str) -> tuple[int]:  # noqa: N802
-        return (0 if event in self.come else 600,)
+        return (self.ended.get(event, self.CUresult.CUDA_ERROR_NOT_READY),)
 
-    def cuEventRecord(self, event: str, stream: int) -> None:  # noqa: N802
+    def cuEventRecord(self, event: str, stream: int) -> tuple[int]:  # noqa: N802
         self.recorded[event] = stream
+        return (0,)
 
-    def cuStreamWaitEvent(self, stream: int, event: str, flags: int) -> None:  # noqa: N802
+    def cuStreamWaitEvent(self, stream: int, event: str, flags: int) -> tuple[int]:  # noqa: N802
         self.waits.append((stream, self.recorded[event]))
+        return (0,)
 
-    def cuEventDestroy(self, event: str) -> None:  # noqa: N802
+    def cuEventDestroy(self, event: str) -> tuple[int]:  # noqa: N802
         del self.recorded[event]
+        return (0,)
 
 
 class Driver:

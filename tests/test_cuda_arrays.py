@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import struct
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import cuda_stand_ins as stand_ins
 import numpy as np
@@ -159,6 +162,23 @@ def test_a_second_call_only_launches(driver, monkeypatch):
         assert values == (x.data.ptr, x.data.ptr, 0, 0, y.data.ptr, y.data.ptr, 0, 125, 1003, 0, 0)
 
 
+def test_what_was_prepared_keeps_no_array(driver):
+    form = numba_cuda.OnDevice(lookup("relu"), "value", "fast")
+    x = stand_ins.array(np.ones(9, np.float32))
+    kept = weakref.ref(x)
+    form((x,), ())
+    del x
+    assert form.ready
+    assert kept() is None
+
+
+def test_calls_along_the_first_axis_are_prepared(driver):
+    form = numba_cuda.OnDevice(lookup("glu"), "value", "fast")
+    for _ in range(2):
+        form((stand_ins.array(np.ones((4, 6), np.float32)),), (), axis=0)
+    assert (len(driver.compiled), len(driver.launches)) == (1, 2)
+
+
 @pytest.fixture
 def made_current(monkeypatch) -> list[int]:
     """The GPUs that were made the current one, GPU 0 being that."""
@@ -215,6 +235,31 @@ def test_streams_wait_for_each_other(written_on, launched_on, waits, monkeypatch
     views = [device_arrays.View(None, kind, "float32", (3,), 16, 0, stream=stream) for stream in written_on]
     assert numba_cuda._stream(views) == launched_on
     assert (streams.waits, streams.recorded) == (waits, {})
+
+
+def test_a_stream_waits_for_weights_and_out(driver, monkeypatch):
+    streams, ones = stand_ins.Streams(), np.ones((4, 6), np.float32)
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    monkeypatch.setattr(device_arrays, "device_of", lambda address: 0)
+    driver.packing = struct.Struct("PPPfPPqqqqq")
+    weight, out = stand_ins.Written(ones[0], 8), stand_ins.Written(ones.copy(), 9)
+    form = numba_cuda.OnDevice(lookup("prelu"), "value", "fast")
+    assert form((stand_ins.array(ones),), (weight,), out=out) is out
+    assert streams.waits == [(stand_ins.STREAM, 9), (stand_ins.STREAM, 8)]
+    assert driver.launches[0][2] == stand_ins.STREAM
+
+
+@pytest.mark.parametrize("function", ["cuEventCreate", "cuEventRecord", "cuStreamWaitEvent", "cuEventDestroy"])
+def test_what_the_driver_refuses_is_told(function, monkeypatch):
+    streams, error = stand_ins.Streams(), SimpleNamespace(name="CUDA_ERROR_LAUNCH_FAILED")
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    monkeypatch.setattr(streams, function, lambda *_: (error,))
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_LAUNCH_FAILED"):
+        device_arrays.wait(7, 8, 0)
+
+
+def test_arrays_on_several_devices_are_none_of_the_gpu():
+    assert device_arrays.kind_of(stand_ins.Sharded(np.ones(3))) is None
 
 
 JAX = """
@@ -294,11 +339,13 @@ def test_borrowed_memory_is_kept_until_it_was_read(monkeypatch):
     views = [device_arrays.View(None, None, "float32", (3,), 16, 0, lent=object()) for _ in range(2)]
     for view in views:
         device_arrays.keep_until_done([view], 7)
+    device_arrays.let_go(0)
     assert [kept for _, kept in device_arrays._in_use] == [[views[0]], [views[1]]]
-    streams.come = set(streams.recorded)
-    device_arrays.keep_until_done([views[0]], 7)
-    assert [kept for _, kept in device_arrays._in_use] == [[views[0]]]
-    device_arrays._in_use.clear()
+    # One has come, and one has failed.
+    streams.ended = dict(zip(streams.recorded, (0, 719), strict=True))
+    device_arrays.let_go(0)
+    assert not device_arrays._in_use
+    assert not streams.recorded
 
 
 REFUSED = {

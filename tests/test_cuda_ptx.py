@@ -25,7 +25,7 @@ import cuda_simulator_cases as simulator
 import pytest
 
 from kernels.activations import lookup
-from kernels.backends import cuda_ptx, cython_loops, numba_cuda, texts
+from kernels.backends import cuda_ptx, numba_cuda, texts
 from kernels.backends.numba_cuda import Choice
 from kernels.device_arrays import itemsize
 
@@ -228,7 +228,7 @@ def test_compiled_code_is_the_formula(key):
 def assert_fma_of_rows(choice: Choice, ptx: str) -> None:
     """What each element has as often as it is computed, what depends on the largest entry alone as often or less."""
     record, form = choice.record, choice.form
-    name, gradient = cython_loops.formulas(record, form)
+    name, gradient = texts.formulas(record, form)
     compute = record.format_of(record.name, choice.compute)
     stores = count(rf"st\.global\.[fbu]{8 * itemsize(choice.dtype)}", ptx)
     left = count(FMA, ptx)

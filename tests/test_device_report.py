@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 
 from kernels.backends import cuda_ptx
 from kernels.backends.numba_cuda import Choice
-from kernels.report import gpu, rows
+from kernels.report import gpu, plan, rows
 from kernels.report.findings import Findings
 
 RUN = """
@@ -135,7 +135,7 @@ def test_what_is_missing_names_its_command():
 
 def test_every_target_has_its_rows():
     """95 % of the copy from 2^26 on, the peers' sizes from 2^10 to 2^30, softmax of 1024 to 65,536 columns."""
-    from kernels.report import device, plan
+    from kernels.report import device
 
     full = device.cases(plan.SCOPES["full"], ())
     for dtype in ("float32", "bfloat16"):
@@ -143,6 +143,56 @@ def test_every_target_has_its_rows():
         assert {1 << 10, 1 << 26, 1 << 30} <= sizes
         columns = {columns for case, columns in full if case.activation == "softmax" and case.dtype == dtype}
         assert {1024, 65_536} <= columns
+
+
+@pytest.mark.parametrize("scope", plan.SCOPES.values(), ids=lambda scope: scope.name)
+def test_a_gpu_has_the_sizes_that_it_is_compared_at(scope):
+    from kernels.report import device
+
+    sizes: dict[tuple, set[int]] = {}
+    for case, columns in device.cases(scope, ()):
+        if case.dtype == "float32" and columns is None:
+            sizes.setdefault((case.activation, case.form), set()).add(case.n)
+    assert all(found >= set(scope.sizes) for found in sizes.values())
+    assert {"relu", "softmax"} <= {name for name, _ in sizes}
+
+
+def test_rows_of_all_lengths_are_shown():
+    """In a table of their own, none in another's place."""
+    softmax = on_gpu(4096, 2e-6) | {"activation": "softmax"}
+    lengths = [softmax | {"columns": n, "share_of_ceiling": share} for n, share in ((1024, 0.97), (4096, 0.53))]
+    found = device(on_gpu(10, 2e-6), *lengths)
+    assert found.kernel("softmax", "value", 4096) is None
+    by_size, by_length = gpu.shares(found).split("<details>")[1:]
+    assert "softmax" not in by_size
+    assert all(text in by_length for text in ("softmax", "2¹⁰", "97%", "2¹²", "53%"))
+
+
+def test_the_host_s_clock_is_told():
+    clocks = {"jax": "host", "torch": "device"}
+    peers = [on_gpu(10, 4e-6) | {"backend": name, "clock": clock} for name, clock in clocks.items()]
+    html = gpu.shares(device(on_gpu(10, 2e-6), *peers))
+    assert "jax takes, at 10<small>by the host's clock" in html
+    assert "torch takes, at 10</th>" in html
+
+
+@pytest.mark.parametrize("given", ["--dtype float64", "--backends numpy", "--peers all", "--render-only"])
+def test_what_has_no_place_beside_a_device_is_refused(given, capsys):
+    from kernels.report.__main__ import USAGE, main
+
+    assert main(["--device", "cuda", *given.split()]) == USAGE
+    assert f"leave out {given.split()[0]};" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_on_a_gpu_ends_without_a_traceback(monkeypatch, capsys):
+    from kernels.report import __main__ as command
+
+    def interrupted(given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "measure_device", interrupted)
+    assert command.main(["--device", "cuda"]) == command.INTERRUPTED
+    assert "starts over" in capsys.readouterr().err
 
 
 def test_without_a_gpu_the_command_says_so(capsys):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernels.backends import BACKENDS
 from kernels.measure import Case
 from kernels.report import compare, conditions, imported, rows, selftest, verdicts
 from kernels.report.__main__ import main
@@ -302,6 +303,7 @@ def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypa
     assert main(["--history", "--output", str(tmp_path / "reports")]) == 0
     html = (tmp_path / "reports" / "history.html").read_text()
     assert html.count("<svg") == 1
+    assert BACKENDS["numpy"].color in html
     assert "aaa1aaa1aaa1</td>" in html
     assert "<script" not in html
     assert "<link" not in html

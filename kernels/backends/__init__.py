@@ -110,6 +110,14 @@ OWN: Mapping[str, Backend] = MappingProxyType({name: b for name, b in BACKENDS.i
 PEERS: Mapping[str, Backend] = MappingProxyType({name: b for name, b in BACKENDS.items() if b.peer})
 
 
+def described() -> dict[str, dict[str, Any]]:
+    """What the rows of a run say of each backend, for those who draw them."""
+    return {
+        b.name: {"title": b.title, "color": b.color, "marker": b.marker, "compiled": b.compiled}
+        for b in BACKENDS.values()
+    }
+
+
 def find(name: str) -> tuple[Backend, str | None]:
     """(backend, variant) of "cython" or "cython:x86-64-v3"; KeyError lists what exists."""
     if not isinstance(name, str):

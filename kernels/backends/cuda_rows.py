@@ -16,7 +16,7 @@ import numpy as np
 from numba import cuda, float32, float64
 
 from kernels.activations import Activation, lookup
-from kernels.backends import cython_loops
+from kernels.backends import texts
 from kernels.backends.cuda_primitives import SIMULATED, Memory, device, formulas, primitives, quiet
 from kernels.constants import LANES
 
@@ -254,7 +254,7 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     computes them anew where they are needed: the same bits. The thread that reads an element for the last time then
     writes it, so out may be an input.
     """
-    name, gradient_rows = cython_loops.formulas(record, form)
+    name, gradient_rows = texts.formulas(record, form)
     text, formula, wide = formulas(compute), gradient_rows.removesuffix("_rows"), primitives(np.float64)
     real, start, add_wide = text["real"], text["SUM_START"], wide["rounded_add"]
     entry, term, value_of = text[f"{name}_entry"], text[f"{name}_term"], text[f"{name}_value"]

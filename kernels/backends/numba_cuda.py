@@ -10,6 +10,7 @@ launching in ``cuda_launch``.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import importlib.util
 import math
@@ -346,6 +347,7 @@ class _Ready(NamedTuple):
 
     kind: device_arrays.Kind
     prepared: Prepared
+    #: Without its array, which would live as long as this.
     x: View
     shape: tuple[int, ...]
     #: Bytes of the inputs, and of the output.
@@ -374,20 +376,24 @@ class OnDevice(_Form):
         self._check_inputs(views, axis)
         values = [self._parameter(*each, x) for each in zip(self.record.parameters, parameters, strict=True)]
         shape = self.record.result_shape(self.form, x.shape, axis)
-        stream = _stream(views)
         if out is None:
             targets = [x.kind.new_view(x, shape) for _ in range(1 + self.pair)]
         else:
             targets = [device_arrays.view(one, "out") for one in self._given(out)]
             self._check_outputs(targets, shape, views)
+        weights = [value for value in values if isinstance(value, View)]
+        stream = _stream([*targets, *weights, *views])
         prepared = self.run(views, values, targets, stream, axis)
         # The simulator has to know how much memory is behind each address.
         if prepared is not None and key is not None and not is_simulated():
             if len(self.ready) >= MOST_READY:
                 self.ready.clear()
-            self.ready[key] = _Ready(x.kind, prepared, x, shape, tuple(one.nbytes for one in views), targets[0].nbytes)
+            like = dataclasses.replace(x, array=None, lent=None)
+            sizes = tuple(one.nbytes for one in views)
+            self.ready[key] = _Ready(x.kind, prepared, like, shape, sizes, targets[0].nbytes)
         if not is_simulated():
-            device_arrays.keep_until_done([*views, *(v for v in values if isinstance(v, View))], stream)
+            device_arrays.keep_until_done([*views, *weights], stream)
+            device_arrays.let_go(x.device)
         outs = tuple(x.kind.result(x, new) if out is None else new.array for new in targets)
         return outs if self.pair else outs[0]
 
@@ -398,11 +404,15 @@ class OnDevice(_Form):
             return None
         keys = kind.key(inputs[-1]), out if out is None else kind.key(out), axis
         if len(inputs) == 2:
-            keys += (type(inputs[0]) is type(inputs[1]) and kind.key(inputs[0]),)
+            if type(inputs[0]) is not type(inputs[1]):
+                return None
+            keys += (kind.key(inputs[0]),)
         for value in parameters:
+            if type(value) not in (float, int):
+                return None
             # As text, for -0.0 and 0.0 are equal, and NaN is not.
-            keys += (type(value) in (float, int) and (value if value > 0 or value < 0 else repr(value)),)
-        return None if keys[0] is None or False in keys else keys
+            keys += (value if value > 0 or value < 0 else repr(value),)
+        return None if keys[0] is None else keys
 
     def _again(self, ready: _Ready, inputs: Sequence, out):
         """The same with other arrays of the same kind, shape, dtype, strides, alignment and GPU."""
@@ -416,6 +426,7 @@ class OnDevice(_Form):
         else:
             outs = (kind.new(inputs[-1], x, ready.shape),)
         ready.prepared.launch(sources, list(map(kind.address, outs)), kind.stream(x.device), (x,))
+        device_arrays.let_go(x.device)
         return outs if self.pair else outs[0]
 
     def _axis(self, axis: int, x: View) -> int:
@@ -500,7 +511,7 @@ def _check(one: View, name: str, shape: tuple[int, ...], x: View) -> None:
 
 
 def _stream(views: Sequence[View]) -> int:
-    """The caller's stream on x's GPU, which then waits for what other arrays' streams hold at this moment."""
+    """The caller's stream on the GPU of x, the last, which then waits for what the others' streams hold at present."""
     x = views[-1]
     stream = x.kind.stream(x.device)
     streams = [one for view in views for one in (view.stream, view.kind.stream(view.device))]

@@ -14,6 +14,8 @@ from kernels.report import rows
 
 INSTALL = 'pip install "activation-kernels[report]"'
 DONE, MISSED, USAGE, INTERRUPTED = 0, 1, 2, 130
+#: What a run on a GPU has no choice of, or does not do.
+NOT_ON_DEVICE = ("backends", "peers", "dtype", "scheduler", "compare", "history", "self_test", "render_only")
 #: Where a terminal is narrower, lines of the table run on.
 TABLE_WIDTH = 110
 
@@ -77,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--device",
         choices=["cuda"],
-        help="measure the kernels on the GPU, by events, against its own copy and PyTorch, for the page and in print",
+        help="measure the kernels on the GPU, by events, against its own copy and, where they are installed, PyTorch, "
+        "torch.compile, CuPy and JAX, for the page and in print",
     )
     found.set_defaults(scope="default")
     return found
@@ -89,9 +92,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = parser().parse_args(arguments)
-    if given.device:
-        return measure_device(given)
     try:
+        if given.device:
+            return measure_device(given)
         if given.compare:
             return compare_two(*given.compare, given.output / "results")
         if given.history:
@@ -101,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
         return code or draw(given.output)
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command continues.", file=sys.stderr)
+        print(f"\nInterrupted. The same command {'starts over' if given.device else 'continues'}.", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -149,6 +152,10 @@ def measure_device(given: argparse.Namespace) -> int:
     from kernels.backends import BackendUnavailable, available
     from kernels.report import device
 
+    beside = [f"--{name.replace('_', '-')}" for name in NOT_ON_DEVICE if getattr(given, name)]
+    if beside:
+        accepted = "--quick, --full, --activations and --output"
+        return _fail(f"--device measures on a GPU alone: leave out {', '.join(beside)}; beside it go {accepted}")
     try:
         available("cuda")
         path = device.measure(given.scope, given.activations, given.output / "results", device.Gpu())

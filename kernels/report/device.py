@@ -23,7 +23,7 @@ import numpy as np
 
 from kernels import device_arrays, machine
 from kernels.activations import Activation
-from kernels.backends import BACKENDS, get, numba_cuda
+from kernels.backends import BACKENDS, described, get, numba_cuda
 from kernels.half import is_half, named
 from kernels.measure import FORMS, Case, make_inputs, row_shape
 from kernels.report import rows
@@ -141,9 +141,9 @@ def torches(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
 
     if not torch.cuda.is_available():
         return
-    torch.set_default_device("cuda")
-    own = module.own(case.record, case.form, dtype, case.record.example_parameters, into=False)
-    torch.set_default_device(None)
+    # Weights are made on the default device.
+    with torch.device("cuda"):
+        own = module.own(case.record, case.form, dtype, case.record.example_parameters, into=False)
     arrays = [module.to_own(x).cuda() for x in inputs]
     for name, function in (("torch", own), ("torch.compile", torch.compile(own, dynamic=False))):
         call = functools.partial(function, *arrays)
@@ -178,8 +178,6 @@ def jaxes(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
     module, dtype = BACKENDS["jax"].module, named(case.dtype).type
     if module.reason() is not None or module.absent(case.record, case.form, dtype):
         return
-    # Else it takes three quarters of the memory when it starts.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax = module.library()
     if jax.default_backend() != "gpu":
         return
@@ -193,6 +191,11 @@ PEERS = (torches, cupys, jaxes)
 
 
 # ---------------------------------------------------------------- a run
+def sizes(scope: Scope, dtype: str = "float32") -> list[int]:
+    """Elements: in float32 those of the CPU's sweep, too, which the page puts beside them."""
+    return sorted({*SIZES.get(scope.name, scope.sizes), *(scope.sizes if dtype == "float32" else ())})
+
+
 def cases(scope: Scope, activations: Sequence[str]) -> list[tuple[Case, int | None]]:
     """Every form, out of a cold cache, into memory that is there, with its row length where that is a question.
 
@@ -205,13 +208,15 @@ def cases(scope: Scope, activations: Sequence[str]) -> list[tuple[Case, int | No
         for dtype in dtypes
         for form in FORMS
         if form in record.forms
-        for n in SIZES.get(scope.name, scope.sizes)
+        for n in sizes(scope, dtype)
         for columns in (COLUMNS if record.kind == "row" and n == LONG else (None,))
     ]
 
 
 def measure(scope_name: str, activations: Sequence[str], folder: Path, gpu: Gpu) -> Path:
     """Measure, row by row; the file."""
+    # JAX, which starts with the first case, would take three quarters of the GPU's memory.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     todo, began = cases(SCOPES[scope_name], activations), datetime.now(UTC)
     results = Results(folder / f"{DEVICE_PLAN}{scope_name}-{began:%Y%m%dT%H%M%S}.jsonl")
     facts = machine.facts() | gpu.facts()
@@ -230,7 +235,7 @@ def measure(scope_name: str, activations: Sequence[str], folder: Path, gpu: Gpu)
             results.append(row | about)
     for record in chosen_records(SCOPES[scope_name], activations):
         results.append(_launch_row(record, gpu))
-    for n in SIZES.get(scope_name, SCOPES[scope_name].sizes):
+    for n in sizes(SCOPES[scope_name]):
         results.append(_transfer_row(n, gpu))
     results.append({"kind": "end", "seconds": round(time.perf_counter() - start, 1)})
     return results.path
@@ -247,7 +252,7 @@ def _header(scope: str, count: int, began: datetime, facts: dict) -> Row:
         "facts": facts,
         "machine": facts["gpu"],
         "commit": facts["commit"],
-        "backends": {b.name: {"title": b.title, "color": b.color, "marker": b.marker} for b in BACKENDS.values()},
+        "backends": described(),
         "left_out": {},
     }
 

@@ -265,8 +265,9 @@ def case_label(case: Mapping[str, Any], usual: Mapping[str, Any] = ORDINARY) -> 
 
 
 def power(n: float) -> str:
-    """10000 -> 10⁴, small numbers as they are."""
-    digits = len(f"{n:.0f}") - 1
-    if n < 1000 or n != 10**digits:
-        return f"{n:g}"
-    return "10" + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(digits))
+    """10000 -> 10⁴, 65536 -> 2¹⁶, small numbers as they are."""
+    for base in (10, 2) if n >= 1000 else ():
+        exponent = round(math.log(n, base))
+        if n == base**exponent:
+            return str(base) + "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(d)] for d in str(exponent))
+    return f"{n:g}"

@@ -6,7 +6,7 @@ the CPU is that of the page's run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -45,17 +45,13 @@ class Device:
 
     @cached_property
     def kernels(self) -> dict[tuple[str, str], dict[int, dict[str, Row]]]:
-        """(activation, form) -> size -> contestant -> row, in float32."""
-        found: dict[tuple[str, str], dict[int, dict[str, Row]]] = {}
-        for row in sorted(self.timed, key=lambda row: row["n"]):
-            if row["dtype"] == "float32":
-                sizes = found.setdefault((row["activation"], row["form"]), {})
-                sizes.setdefault(row["n"], {})[row["backend"]] = row
-        return found
+        """(activation, form) -> size -> contestant -> row, in float32, of rows as long as the CPU's."""
+        return _by("n", (row for row in self.timed if not row.get("columns")))
 
     @cached_property
-    def sizes(self) -> list[int]:
-        return sorted({n for sizes in self.kernels.values() for n in sizes})
+    def row_lengths(self) -> dict[tuple[str, str], dict[int, dict[str, Row]]]:
+        """As ``kernels``, by the length of the rows of one size."""
+        return _by("columns", (row for row in self.timed if row.get("columns")))
 
     @cached_property
     def launches(self) -> dict[str, float]:
@@ -82,6 +78,13 @@ class Device:
             return cell.seconds(OWN)
         kernel, moved = self.call(cell), self.transfers.get(FLOAT32 * cell.n)
         return kernel + moved["to_device"] + moved["to_host"] if kernel and moved and cell.form in FORMS else None
+
+
+def _by(key: str, found: Iterable[Row]) -> dict[tuple[str, str], dict[int, dict[str, Row]]]:
+    by: dict[tuple[str, str], dict[int, dict[str, Row]]] = {}
+    for row in sorted((row for row in found if row["dtype"] == "float32"), key=lambda row: row[key]):
+        by.setdefault((row["activation"], row["form"]), {}).setdefault(row[key], {})[row["backend"]] = row
+    return by
 
 
 @dataclass(frozen=True)
@@ -174,17 +177,34 @@ def _three_times(device: Device, cell: Cell) -> str:
 
 # ---------------------------------------------------------------- the device itself
 def shares(device: Device) -> str:
-    """GB/s as a share of the device's own copy of as many bytes, and PyTorch's time beside at the largest size."""
-    largest = device.sizes[-1:]
-    others = sorted({name for sizes in device.kernels.values() for one in sizes.values() for name in one} - {OWN})
+    """Shares of the device's own copy by size, and of softmax and its like by the length of their rows."""
+    ways = {"size": device.kernels, "length of the rows": device.row_lengths}
+    return "\n".join(
+        folded(f"{len(lines)} lines: function and form by {by}, other libraries beside", _shares(lines))
+        for by, lines in ways.items()
+        if lines
+    )
+
+
+def _shares(lines: Mapping[tuple[str, str], Mapping[int, Mapping[str, Row]]]) -> str:
+    """GB/s as a share of the device's own copy of as many bytes, and the others' times beside at the largest."""
+    columns = sorted({n for line in lines.values() for n in line})
+    found = [row for line in lines.values() for one in line.values() for row in one.values()]
+    others = sorted({(row["backend"], row.get("clock")) for row in found if row["backend"] != OWN})
     body = []
-    for (name, form), sizes in device.kernels.items():
-        line = [f"{sizes[n][OWN]['share_of_ceiling']:.0%}" if OWN in sizes.get(n, {}) else DASH for n in device.sizes]
-        beside = [_beside(sizes.get(n, {}), other) for n in largest for other in others]
-        body.append([escape(form_label(name, form)), *line, *beside])
-    head = ["function", *map(power, device.sizes)]
-    head += [f"{escape(other)} takes, at {power(n)}" for n in largest for other in others]
-    return folded(f"{len(body)} lines: function and form by size, PyTorch beside", table(head, body))
+    for (name, form), line in lines.items():
+        own = [line.get(n, {}).get(OWN) for n in columns]
+        beside = [_beside(line.get(columns[-1], {}), other) for other, _ in others]
+        cells = [f"{row['share_of_ceiling']:.0%}" if row else DASH for row in own]
+        body.append([escape(form_label(name, form)), *cells, *beside])
+    head = ["function", *map(power, columns)]
+    for other, clock in others:
+        head.append(f"{escape(other)} takes, at {power(columns[-1])}" + (_HOSTS_CLOCK if clock == "host" else ""))
+    return table(head, body)
+
+
+#: Of seconds that are not an event's.
+_HOSTS_CLOCK = "<small>by the host's clock, its launch included</small>"
 
 
 def _beside(contestants: Mapping[str, Row], other: str) -> str:

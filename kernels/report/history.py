@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from kernels.report import rows
-from kernels.report.charts import TIMES, style_of, styled, svg, with_legend
+from kernels.report.charts import TIMES, look, styled, svg, with_legend
 from kernels.report.compare import Comparison, Side, lines
 from kernels.report.findings import geometric_mean
 from kernels.report.html import figure, fill, folded, paragraph, table
@@ -71,10 +71,10 @@ def over_commits(sides: Sequence[Side]) -> Figure:
     common = set.intersection(*(set(side.cases) for side in sides))
     drawn = Figure((6.4, 3.3))
     axes = drawn.add_subplot()
-    for k, backend in enumerate(sorted({_backend(case) for case in common})):
+    for backend in sorted({_backend(case) for case in common}):
         mine = [case for case in common if _backend(case) == backend]
         ratios = [_mean(side.cases, sides[0].cases, mine) for side in sides]
-        axes.plot(range(len(sides)), ratios, label=backend, **style_of(k))
+        axes.plot(range(len(sides)), ratios, **look(sides[0].header["backends"], backend))
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{TIMES}"))
     axes.set_xticks(range(len(sides)), [side.header["commit"][:7] for side in sides])

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kernels.backends import described
 from kernels.measure import Case
 from kernels.report import rows
 from kernels.report.rows import Row
@@ -86,7 +87,7 @@ def _asv_cases(found: dict) -> Iterator[tuple[Case, tuple, int]]:
 def _header(plan: str, started: str, facts: dict, commit: str, cases: int) -> Row:
     facts = {"caches": {}, "governor": None, "level": None, "commit": commit, **facts}
     about = {"plan": plan, "fingerprint": "", "cases": cases, "started": started, "facts": facts}
-    where = {"machine": plan, "commit": commit, "backends": {}, "left_out": {}}
+    where = {"machine": plan, "commit": commit, "backends": described(), "left_out": {}}
     return {"kind": "run", "format": rows.FORMAT, **about, **where}
 
 

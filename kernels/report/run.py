@@ -14,7 +14,7 @@ import numpy as np
 
 from kernels import crossover, machine, measure, threads, training
 from kernels.activations import RECORDS, Activation
-from kernels.backends import BACKENDS, find, numpy_vector
+from kernels.backends import described, find, numpy_vector
 from kernels.measure import Case, Prepared, Timing
 from kernels.report import conditions, rows
 from kernels.report.findings import DISPATCHER
@@ -255,10 +255,7 @@ def _header(plan: Plan, began: datetime) -> Row:
         "conditions": conditions.check(),
         "threads": threads.get_num_threads(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-        "backends": {
-            b.name: {"title": b.title, "color": b.color, "marker": b.marker, "compiled": b.compiled}
-            for b in BACKENDS.values()
-        },
+        "backends": described(),
         "left_out": plan.left_out,
         "dispatcher": _dispatcher_table(plan),
         "longest_call": plan.scope.longest_call,
