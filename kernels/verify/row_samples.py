@@ -22,9 +22,9 @@ from kernels.verify.sweeps import BLOCK, Entry, Sweep, Worst, worst_of
 #: Around the lanes, short and long; a block has rows of one length and one standard deviation.
 LENGTHS = (1, 2, 31, 32, 33, 67, 100, 300, 1000)
 SPREADS = (10.0, 1.0, 0.05, 60.0)
+KINDS = [(n, spread) for spread in SPREADS for n in LENGTHS]
 #: The precision of mpmath, which exact sums raise, is one for all threads.
 _one_at_a_time = threading.Lock()
-KINDS = [(n, spread) for spread in SPREADS for n in LENGTHS]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RowSample:
     def prepare(self) -> Callable[[int], list[Worst]]:
         """The worst errors of the entries in the k-th block."""
         first = self.entries[0]
-        calls = [_call(one) for one in self.entries]
+        calls = [one.function for one in self.entries]
         reference = texts.find(numpy_vector, *texts.names(first.record, first.form))
         wider = WIDER[np.dtype(first.dtype).type]
 
@@ -73,11 +73,6 @@ class RowSample:
                 ]
 
         return block
-
-
-def _call(entry: Entry) -> Callable[..., np.ndarray]:
-    function = get(entry.activation, entry.backend, accuracy=entry.accuracy)
-    return function if entry.form == "value" else getattr(function, entry.form)
 
 
 def _worst(entry: Entry, got: np.ndarray, data: Sequence[np.ndarray], exact: np.ndarray, unit: np.ndarray) -> Worst:

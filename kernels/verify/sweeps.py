@@ -61,12 +61,16 @@ class Entry:
         gradient = "" if self.gradient is None else f", g = {self.gradient:.3g}"
         return f"{self.activation}.{self.form}{gradient}"
 
+    @property
+    def function(self) -> Callable[..., np.ndarray]:
+        """The form, as a caller has it."""
+        function = get(self.activation, self.backend, accuracy=self.accuracy)
+        return function if self.form == "value" else getattr(function, self.form)
+
     def call(self, size: int) -> Callable[[np.ndarray], np.ndarray]:
         """The form as a function of up to ``size`` inputs alone."""
-        function = get(self.activation, self.backend, accuracy=self.accuracy)
         dtype = np.dtype(self.dtype).type
-        params = parameters(self.record, dtype)
-        form = function if self.form == "value" else getattr(function, self.form)
+        params, form = parameters(self.record, dtype), self.function
         if self.gradient is None:
             return lambda x: form(x, *params)
         g = np.full(size, self.gradient, dtype)
