@@ -4,6 +4,8 @@ import copy
 import dataclasses
 import math
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +78,27 @@ def test_text_has_every_form(record, module):
 @each_record
 def test_fast_texts_have_every_scalar_formula(record):
     for name in record.scalar_formulas:
-        assert callable(texts.find(numba_formulas, name))
+        assert name in numba_formulas.FORMULAS, f"numba_formulas lacks `{name}`"
+
+
+def families_of_cython():
+    """Family -> the names of its formulas."""
+    folder = Path(kernels.__file__).parent / "native" / "formulas"
+    return {
+        path.stem: set(re.findall(r"^cdef inline \w+ (\w+)\(", path.read_text(), re.MULTILINE))
+        for path in folder.glob("*.pxi")
+    }
+
+
+def test_fast_texts_have_the_same_families():
+    formulas = {name for record in RECORDS for name in record.scalar_formulas}
+    families = {family.__name__.rpartition(".")[2]: formulas & set(vars(family)) for family in numba_formulas.FAMILIES}
+    assert families == {family: formulas & names for family, names in families_of_cython().items()}
+
+
+def test_no_formula_is_in_two_families():
+    names = [name for family in numba_formulas.FAMILIES for name in vars(family) if name in numba_formulas.FORMULAS]
+    assert len(names) == len(numba_formulas.FORMULAS)
 
 
 @each_record
