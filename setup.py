@@ -100,21 +100,22 @@ def extensions() -> list[Extension]:
 
     halves = [LANES >> k for k in range(1, LANES.bit_length())]
     write(NATIVE / "row_loops.pxi", "row_loops.pxi.in", halves=halves, row_batch=ROW_BATCH, short_row=128)
+    sizes = {"LANES": LANES, "STREAMED": STREAMED, "ROW_BATCH": ROW_BATCH, "CODES": CODES}
+    shared = [(f"KERNELS_{name}", str(size)) for name, size in sizes.items()]
+    depends = [*HEADERS, "kernels/constants.py"]
     loops = [
         Extension(
             f"kernels.native.{level.module}",
             [render(level)],
             extra_compile_args=[*LOOP_FLAGS, *level.flags],
             # Left to itself, GCC stops inlining a long formula with many loops, and those are scalar then.
-            define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))")],
+            define_macros=[("CYTHON_INLINE", "inline __attribute__((always_inline))"), *shared],
             include_dirs=[str(NATIVE)],
-            depends=HEADERS,
+            depends=depends,
             optional=True,
         )
         for level in levels_here()
     ]
-    sizes = {"LANES": LANES, "STREAMED": STREAMED, "ROW_BATCH": ROW_BATCH, "CODES": CODES}
-    shared = [(f"KERNELS_{name}", str(size)) for name, size in sizes.items()]
     cpu = Extension("kernels.native.cpu", [str(NATIVE / "cpu.pyx")], optional=True)
     dispatch = Extension(
         "kernels.native.dispatch",
@@ -123,7 +124,7 @@ def extensions() -> list[Extension]:
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), *shared],
         extra_compile_args=["-O2", "-pthread"],
         extra_link_args=["-pthread"],
-        depends=[*HEADERS, "kernels/constants.py"],
+        depends=depends,
         optional=True,
     )
     textbook = Extension(

@@ -209,10 +209,10 @@ static void look_up_streamed(const uint16_t *x, uint16_t *out, intptr_t n, const
 
 /* The same in the second of two tables. */
 static void look_up_second(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
-    look_up_lines(x, out, n, results + 65536, 0);
+    look_up_lines(x, out, n, results + KERNELS_CODES, 0);
 }
 static void look_up_second_streamed(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results) {
-    look_up_lines(x, out, n, results + 65536, 1);
+    look_up_lines(x, out, n, results + KERNELS_CODES, 1);
 }
 
 /* ---------------------------------------------------------------- from float64, rounded once */
