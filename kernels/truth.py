@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.activations import BOUND_OF, Activation
-from kernels.backends import numpy_vector
+from kernels.activations import BOUND_OF, Activation, lookup
+from kernels.backends import get, numpy_vector
 from kernels.ulp import near_roots
 
 
@@ -63,8 +64,6 @@ def _oracle_rows(record: Activation, form: str, inputs: list) -> list:
 
 def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype: type) -> np.ndarray:
     """The magnitude whose last place is the unit: the exact result's, except where the formula has a root."""
-    from kernels.verify.rows import gate_scale, row_scale
-
     if record.kind == "row":
         return row_scale(record, form, inputs, exact)
     if record.gate:
@@ -73,3 +72,28 @@ def _scale(record: Activation, form: str, inputs: list, exact: np.ndarray, dtype
         return exact
     near = near_roots(inputs[-1], record.derivative_roots)
     return np.where(near, inputs[0] if form == "backward" else 1.0, exact)
+
+
+def row_scale(record: Activation, form: str, inputs: Sequence[np.ndarray], exact: np.ndarray) -> np.ndarray:
+    """The magnitude of results of rows: of a gradient, what it is the difference of; of a projection, the largest."""
+    from kernels import oracle
+
+    if form != "value":
+        g, last = (np.asarray(a, np.float64) for a in inputs)
+        y = last if form == "backward_from_output" else get(record.name, "numpy")(last)
+        return oracle.lookup(record, "gradient_scale")(g, y)
+    return (
+        np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape) if record.normaliser == "threshold" else exact
+    )
+
+
+def gate_scale(record: Activation, inputs: tuple, exact: np.ndarray, dtype: type) -> np.ndarray:
+    """The magnitude of a pair's result; of its other factors where the gate is subnormal or has a root."""
+    x = inputs[-1]
+    half = x.shape[-1] // 2
+    others, roots = np.abs(x[..., :half]), np.zeros(exact.shape, bool)
+    if len(inputs) == 2:
+        g = np.abs(inputs[0])
+        others = np.concatenate([g, g * others], axis=-1)
+        roots[..., half:] = near_roots(x[..., half:], lookup(record.gate).derivative_roots)
+    return np.where(roots, others, np.maximum(np.abs(exact), others * float(np.finfo(dtype).tiny)))

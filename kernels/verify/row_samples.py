@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from kernels.backends import get, numpy_vector, texts
+from kernels.truth import row_scale
 from kernels.ulp import ulp_of
 from kernels.verify import COUNT
 from kernels.verify.inputs import reference_backend
 from kernels.verify.references import WIDER
-from kernels.verify.rows import Row, exact_results, row_scale
+from kernels.verify.rows import Row, exact_results
 from kernels.verify.sweeps import BLOCK, Entry, Sweep, Worst, worst_of
 
 #: Around the lanes, short and long; a block has rows of one length and one standard deviation.

@@ -10,7 +10,8 @@ import numpy as np
 
 from kernels.activations import Activation, lookup
 from kernels.backends import find, get
-from kernels.ulp import near_roots, ulp_of
+from kernels.truth import gate_scale, row_scale
+from kernels.ulp import ulp_of
 from kernels.verify.findings import Finding, bound_of
 from kernels.verify.inputs import evaluate, reference_backend
 
@@ -89,28 +90,3 @@ def exact_results(record: Activation, form: str, x: np.ndarray, g: np.ndarray) -
     name = "derivative_from_output" if form == "backward_from_output" else "backward"
     exact = oracle.lookup(record, name)(gs, xs)
     return exact, ulp_of(row_scale(record, form, (g, x), np.array(exact, float)), dtype)
-
-
-def row_scale(record: Activation, form: str, inputs: Sequence[np.ndarray], exact: np.ndarray) -> np.ndarray:
-    """The magnitude of results of rows: of a gradient, what it is the difference of; of a projection, the largest."""
-    from kernels import oracle
-
-    if form != "value":
-        g, last = (np.asarray(a, np.float64) for a in inputs)
-        y = last if form == "backward_from_output" else get(record.name, "numpy")(last)
-        return oracle.lookup(record, "gradient_scale")(g, y)
-    return (
-        np.broadcast_to(exact.max(axis=-1, keepdims=True), exact.shape) if record.normaliser == "threshold" else exact
-    )
-
-
-def gate_scale(record: Activation, inputs: tuple, exact: np.ndarray, dtype: type) -> np.ndarray:
-    """The magnitude of a pair's result; of its other factors where the gate is subnormal or has a root."""
-    x = inputs[-1]
-    half = x.shape[-1] // 2
-    others, roots = np.abs(x[..., :half]), np.zeros(exact.shape, bool)
-    if len(inputs) == 2:
-        g = np.abs(inputs[0])
-        others = np.concatenate([g, g * others], axis=-1)
-        roots[..., half:] = near_roots(x[..., half:], lookup(record.gate).derivative_roots)
-    return np.where(roots, others, np.maximum(np.abs(exact), others * float(np.finfo(dtype).tiny)))
