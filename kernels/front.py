@@ -11,7 +11,8 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from kernels.arguments import (
 from kernels.half import is_half, rounded
 from kernels.layouts import clash, is_plain, new_like, quiet, run_elementwise, share_memory, sum_of_products
 
+if TYPE_CHECKING:  # it makes these forms
+    from kernels.backends import Origin
+
 #: They take no arrays in GPU memory.
 HOST_FORMS = ("jacobian", "backward_parameters")
 
@@ -37,8 +41,8 @@ HOST_FORMS = ("jacobian", "backward_parameters")
 class Form:
     """One form of one activation from one backend."""
 
-    def __init__(self, record: Activation, form: str, kernel_for: Callable[[str, type], Callable], origin: tuple):
-        """``kernel_for(form, dtype)`` is the backend's kernel; ``origin`` are the arguments of ``kernels.get``."""
+    def __init__(self, record: Activation, form: str, kernel_for: Callable[[str, type], Callable], origin: Origin):
+        """``kernel_for(form, dtype)`` is the backend's kernel; ``origin`` what ``kernels.get`` was asked for."""
         self.record = record
         self.form = form
         self.kernel_for = kernel_for
@@ -78,9 +82,7 @@ class Form:
         """The form for arrays in GPU memory, or TypeError."""
         if self.form in HOST_FORMS:
             raise TypeError(f"{self.__qualname__} takes no arrays in GPU memory: copy them to the host")
-        from kernels.backends import on_device
-
-        return on_device(self.record, self.form, *self.origin[1:])
+        return self.origin.on_device(self.form)
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)
@@ -160,16 +162,16 @@ class Form:
             return result
         if isinstance(result, tuple):
             return tuple(self._in_kind(one, given, keywords) for one in result)
-        if self.origin[1].startswith("python") and not isinstance(given, (np.ndarray, np.generic)):
+        if self.origin.backend.startswith("python") and not isinstance(given, (np.ndarray, np.generic)):
             return result.tolist()
         return result[()] if isinstance(result, np.ndarray) and result.ndim == 0 else result
 
     def __reduce__(self) -> tuple:
-        return restore, (*self.origin, self.form)
+        return self.origin.form, (self.form,)
 
     def __repr__(self) -> str:
-        _, backend, accuracy = self.origin
-        return f"<activation {self.__qualname__}{self.__signature__} from {backend}, {accuracy}>"
+        origin = self.origin
+        return f"<activation {self.__qualname__}{self.__signature__} from {origin.backend}, {origin.accuracy}>"
 
 
 class RowForm(Form):
@@ -285,7 +287,7 @@ class DrawnForm(Form):
         drawn = np.random.default_rng(keywords["rng"]).uniform(lower, upper, x.shape)
         slope = rounded(np.where(x > 0, 1.0, drawn), dtype)
         (out,) = self._outputs(keywords["out"], x, dtype, 1)
-        restore(self.record.drawn, *self.origin[1:], "value")(x, slope, out=out)
+        replace(self.origin, name=self.record.drawn).form("value")(x, slope, out=out)
         return out, slope
 
 
@@ -332,11 +334,3 @@ def form_class(record: Activation, form: str) -> type[Form]:
     if form == "value" and record.drawn:
         return DrawnForm
     return ParameterForm if form == "backward_parameters" else Form
-
-
-def restore(name: str, backend: str, accuracy: str, form: str) -> Any:
-    """Unpickle: the very object that ``kernels.get`` gives."""
-    from kernels.backends import get
-
-    function = get(name, backend, accuracy=accuracy)
-    return function if form == "value" else getattr(function, form)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from kernels.activations import FORMS, Activation, lookup
+from kernels.backends.unavailable import BackendUnavailable
 from kernels.documentation import docstring
 from kernels.front import Missing, form_class
 from kernels.half import is_half, through_float32
@@ -27,10 +28,6 @@ from kernels.half import is_half, through_float32
 ACCURACIES = ("fast", "accurate")
 #: What follows the colon for the loop that a newcomer writes.
 TEXTBOOK = "textbook"
-
-
-class BackendUnavailable(RuntimeError):
-    """A backend that was asked for by name can't run here; the message says why and what to install."""
 
 
 @dataclass(frozen=True)
@@ -183,14 +180,28 @@ def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:
         return _function(record.name, backend, accuracy)
 
 
-def on_device(record: Activation, form: str, backend: str, accuracy: str) -> Callable:
-    """A form for arrays in GPU memory; TypeError names the backends that take them."""
-    taking = [name for name, one in BACKENDS.items() if one.takes_device]
-    if backend not in taking:
-        raise TypeError(f"the backend {backend!r} takes no arrays in GPU memory: those that do are {', '.join(taking)}")
-    from kernels.backends import numba_cuda
+@dataclass(frozen=True)
+class Origin:
+    """What ``get`` was asked for, kept by the objects that it gave: they are pickled as this."""
 
-    return numba_cuda.OnDevice(record, form, accuracy)
+    name: str
+    backend: str
+    accuracy: str
+
+    def form(self, form: str) -> Any:
+        """The very object that ``get`` gives."""
+        function = get(self.name, self.backend, accuracy=self.accuracy)
+        return function if form == "value" else getattr(function, form)
+
+    def on_device(self, form: str) -> Callable:
+        """A form for arrays in GPU memory; TypeError names the backends that take them."""
+        taking = [name for name, one in BACKENDS.items() if one.takes_device]
+        if self.backend not in taking:
+            names = ", ".join(taking)
+            raise TypeError(f"the backend {self.backend!r} takes no arrays in GPU memory: those that do are {names}")
+        from kernels.backends import numba_cuda
+
+        return numba_cuda.OnDevice(lookup(self.name), form, self.accuracy)
 
 
 def absence(record: Activation, form: str, backend: str) -> str | None:
@@ -218,7 +229,7 @@ def _function(name: str, backend_name: str, accuracy: str) -> Any:
     record = lookup(name)
     backend, variant = available(backend_name)
     text = backend.text(variant)
-    origin = (name, backend_name, accuracy)
+    origin = Origin(name, backend_name, accuracy)
 
     @functools.cache
     def kernel_for(form: str, dtype: type) -> Callable:

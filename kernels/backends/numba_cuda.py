@@ -25,6 +25,7 @@ from kernels.activations import Activation, lookup
 from kernels.arguments import INPUTS, checked_axis, number
 from kernels.backends import jacobians, texts
 from kernels.backends.numba_formulas import TYPES
+from kernels.backends.unavailable import BackendUnavailable
 from kernels.constants import HALF_TYPES, LANES, inside
 from kernels.device_arrays import View
 from kernels.half import format_behind, is_half
@@ -228,8 +229,6 @@ def _launcher(choice: Choice, device: int):
 
     why = reason()
     if why is not None:
-        from kernels.backends import BackendUnavailable
-
         raise BackendUnavailable(f"backend 'cuda' is not available: {why}")
     if is_simulated():
         return cuda_launch.simulated(_cuda().jit(_text(choice)), choice.layout)
