@@ -34,12 +34,11 @@ def test_every_host_measures_and_its_rows_come_back(address, tmp_path, capsys):
     assert all(host in capsys.readouterr().out for host in HOSTS[:1])
 
 
-def test_what_fails_on_a_host_is_told(address):
-    with (
-        distributed.Client(address) as client,
-        pytest.raises(RuntimeError, match="--activations nonsense ended with 2"),
-    ):
-        list(cluster.sweep(client, ["--activations", "nonsense"], None))
+@pytest.mark.parametrize("option", ["--activations", "--backends", "--peers"])
+def test_what_fails_on_a_host_is_told(option, address, tmp_path, capsys):
+    assert main(["--quick", option, "nonsense", "--scheduler", address, "--output", str(tmp_path)]) == 2
+    assert "'nonsense'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_scheduler(capsys, monkeypatch):

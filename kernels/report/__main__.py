@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--dtype",
         type=_names,
+        default=(),
         metavar="A,B",
         help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, what the "
         "page's table of conditions has beside float32",
@@ -118,14 +119,8 @@ def measure(given: argparse.Namespace) -> int:
     from kernels.report import conditions, plan, run
 
     console = Console()
-    if given.peers and given.backends:
-        return _fail("--peers races kernels.fastest and NumPy; --backends has no place beside it")
-    scope = plan.SCOPES[given.scope]
     try:
-        if given.peers:
-            made = plan.make_race(scope, given.peers, given.activations, given.dtype or plan.RACED)
-        else:
-            made = plan.make(scope, given.activations, given.backends, given.dtype or ())
+        made = plan.of_choices(**choices(given))
     except (KeyError, BackendUnavailable) as error:
         return _fail(error.args[0])
     going = run.start(made, given.output / "results", given.fresh)
@@ -146,6 +141,11 @@ def measure(given: argparse.Namespace) -> int:
     if given.peers:
         show_race(console, going.results.path)
     return DONE
+
+
+def choices(given: argparse.Namespace) -> dict:
+    """The options that say what is measured."""
+    return {name: getattr(given, name) for name in ("scope", "activations", "backends", "peers", "dtype")}
 
 
 def measure_device(given: argparse.Namespace) -> int:
@@ -233,20 +233,20 @@ def show_race(console, path: Path) -> None:
 
 def measure_cluster(given: argparse.Namespace) -> int:
     """The same run on every worker host; a file a host."""
+    from kernels.backends import BackendUnavailable
     from kernels.report import cluster
 
-    names = ("activations", "backends", "peers", "dtype")
-    chosen = {f"--{name}": getattr(given, name) for name in names}
-    arguments = [] if given.scope == "default" else [f"--{given.scope}"]
-    arguments += [part for flag, names in chosen.items() if names for part in (flag, ",".join(names))]
     try:
         client = cluster.connect(given.scheduler)
     except (ImportError, OSError) as error:
         return _fail(str(error))
     with client:
         print(f"Hosts, one after the other: {', '.join(sorted(cluster.hosts(client)))}.")
-        for path in cluster.sweep(client, arguments, given.output / "results"):
-            print(f"measured: {path}")
+        try:
+            for path in cluster.sweep(client, choices(given), given.output / "results"):
+                print(f"measured: {path}")
+        except (KeyError, BackendUnavailable) as error:
+            return _fail(error.args[0])
     return DONE
 
 

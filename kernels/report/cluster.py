@@ -6,9 +6,9 @@ disturb each other. Rows come back and are written here, a file a host.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernels.report import rows
 from kernels.report.rows import Row
@@ -43,23 +43,22 @@ def hosts(client: Client) -> dict[str, str]:
     return {about["host"]: address for address, about in sorted(workers.items(), reverse=True)}
 
 
-def measure(arguments: Sequence[str]) -> list[Row]:
-    """On a worker: a fresh run, and its rows."""
+def measure(choices: Mapping[str, Any]) -> list[Row]:
+    """On a worker: a fresh run of what ``plan.of_choices`` makes, and its rows."""
     import tempfile
 
-    from kernels.report import __main__ as report
+    from kernels.report import plan, run
 
     with tempfile.TemporaryDirectory() as folder:
-        code = report.measure(report.parser().parse_args([*arguments, "--fresh", "--output", folder]))
-        if code != report.DONE:
-            raise RuntimeError(f"python -m kernels.report {' '.join(arguments)} ended with {code}; its log says why")
-        return [row for path in Path(folder, "results").glob("*.jsonl") for row in rows.read(path)[0]]
+        going = run.start(plan.of_choices(**choices), Path(folder), fresh=True)
+        going.measure(lambda group, cases: None)
+        return rows.read(going.results.path)[0]
 
 
-def sweep(client: Client, arguments: Sequence[str], folder: Path) -> Iterator[Path]:
-    """The file of each host, as it is there; rows say on which host they were measured."""
+def sweep(client: Client, choices: Mapping[str, Any], folder: Path) -> Iterator[Path]:
+    """The file of each host, as it is there; rows say on which host they were measured. A host's errors are raised."""
     for host, worker in sorted(hosts(client).items()):
-        found = client.submit(measure, tuple(arguments), workers=[worker], pure=False).result()
+        found = client.submit(measure, choices, workers=[worker], pure=False).result()
         yield write(found, host, folder)
 
 

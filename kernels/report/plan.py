@@ -102,6 +102,21 @@ class Plan:
             yield tuple(group)
 
 
+def of_choices(
+    scope: str = "default",
+    activations: Sequence[str] = (),
+    backends: Sequence[str] = (),
+    peers: Sequence[str] = (),
+    dtype: Sequence[str] = (),
+) -> Plan:
+    """What the command's options of these names ask for; KeyError and BackendUnavailable say what is wrong."""
+    if not peers:
+        return make(SCOPES[scope], activations, backends, dtype)
+    if backends:
+        raise KeyError("--peers races kernels.fastest and NumPy; --backends has no place beside it")
+    return make_race(SCOPES[scope], peers, activations, dtype or RACED)
+
+
 def make(
     scope: Scope, activations: Sequence[str] = (), backends: Sequence[str] = (), dtypes: Sequence[str] = ()
 ) -> Plan:
