@@ -288,12 +288,17 @@ def test_results_of_other_tools_are_rows(text, activation, commit, tmp_path):
     assert compare.Comparison(side, side).verdicts
 
 
-def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypatch, capsys):
-    (tmp_path / "host").mkdir()
-    (tmp_path / "host" / "machine.json").write_text("{}")
+def timed_by_asv(folder, results):
+    """asv's folder of a machine with three commits of these results."""
+    (folder / "host").mkdir()
+    (folder / "host" / "machine.json").write_text("{}")
     for commit, later in (("bbb2", 1), ("aaa1", 0), ("ccc3", 2)):
-        text = ASV | {"commit_hash": commit * 10, "date": ASV["date"] + later}
-        (tmp_path / "host" / f"{commit}-env.json").write_text(json.dumps(text))
+        text = results | {"commit_hash": commit * 10, "date": results["date"] + later}
+        (folder / "host" / f"{commit}-env.json").write_text(json.dumps(text))
+
+
+def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypatch, capsys):
+    timed_by_asv(tmp_path, ASV)
     steps = [(step.first.header["commit"][:4], step.second.header["commit"][:4]) for step in compare.steps(tmp_path)]
     assert steps == [("aaa1", "bbb2"), ("bbb2", "ccc3")]
     for function in (compare.asv_files, compare.steps):
@@ -307,6 +312,20 @@ def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypa
     assert "aaa1aaa1aaa1</td>" in html
     assert "<script" not in html
     assert "<link" not in html
+
+
+def test_the_history_leaves_out_backends_that_are_no_more_and_says_so(tmp_path):
+    from kernels.report import history
+
+    backends = ["numpy", "gone", "gone:textbook", "cython:textbook"]
+    params = [["'value'"], [repr(name) for name in backends], ["'float32'"], ["'fast'"], ["1000"]]
+    columns = [[2e-6] * 4, params, "1", 0, 1, [1e-6] * 4, [3e-6] * 4, [1.5e-6] * 4, [2.5e-6] * 4, [1] * 4, [10] * 4]
+    timed_by_asv(tmp_path, ASV | {"results": {"bench_activations.time_swish": columns}})
+    html = history.page(compare.steps(tmp_path), reported=False)
+    assert html.count("<svg") == 1
+    assert BACKENDS["numpy"].color in html
+    assert BACKENDS["cython"].color in html
+    assert "no longer: gone, gone:textbook." in html
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", "no json"])

@@ -26,9 +26,14 @@ def page(steps: Sequence[Comparison], reported: bool) -> str:
 
     ``reported``: the report's page lies beside it.
     """
-    charts = {f"history-{k}": svg(over_commits(sides), f"history-{k}") for k, sides in enumerate(_machines(steps))}
+    machines = _machines(steps)
+    charts = {f"history-{k}": svg(over_commits(sides), f"history-{k}") for k, sides in enumerate(machines)}
+    drawn = [figure(charts, name, "wide") for name in charts]
+    gone = sorted(set().union(*map(left_out, machines)))
+    if gone:
+        drawn.append(paragraph(f"Not drawn, for they are among the backends no longer: {escape(', '.join(gone))}."))
     nav = '<a href="index.html">Report</a>' if reported else ""
-    body = "\n".join([paragraph(LEAD, "soft"), *(figure(charts, name, "wide") for name in charts), section(steps)])
+    body = "\n".join([paragraph(LEAD, "soft"), *drawn, section(steps)])
     return fill("docs.html", {"title": TITLE, "nav": nav, "body": body})
 
 
@@ -68,10 +73,10 @@ def _machines(steps: Sequence[Comparison]) -> list[list[Side]]:
 @styled
 def over_commits(sides: Sequence[Side]) -> Figure:
     """Time over that of the first commit, by backend: the geometric mean of the cases that all commits have."""
-    common = set.intersection(*(set(side.cases) for side in sides))
+    common = _common(sides)
     drawn = Figure((6.4, 3.3))
     axes = drawn.add_subplot()
-    for backend in sorted({_backend(case) for case in common}):
+    for backend in sorted({_backend(case) for case in common} - left_out(sides)):
         mine = [case for case in common if _backend(case) == backend]
         ratios = [_mean(side.cases, sides[0].cases, mine) for side in sides]
         axes.plot(range(len(sides)), ratios, **look(sides[0].header["backends"], backend))
@@ -79,6 +84,17 @@ def over_commits(sides: Sequence[Side]) -> Figure:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}{TIMES}"))
     axes.set_xticks(range(len(sides)), [side.header["commit"][:7] for side in sides])
     return with_legend(drawn, axes, f"time over that of the first commit, {sides[0].header['facts']['cpu']}", "commit")
+
+
+def left_out(sides: Sequence[Side]) -> set[str]:
+    """Backends of old results that nothing says any more how to draw."""
+    known = sides[0].header["backends"]
+    return {name for name in map(_backend, _common(sides)) if name.partition(":")[0] not in known}
+
+
+def _common(sides: Sequence[Side]) -> set[tuple]:
+    """The cases that all commits have."""
+    return set.intersection(*(set(side.cases) for side in sides))
 
 
 def _backend(case: tuple) -> str:
