@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/formulas/*.pxi kernels/native/*.h kernels/native/levels.py kernels/activations.py kernels/co*.py kernels/half.py)
+SOURCES := pyproject.toml setup.py $(wildcard kernels/native/*.p* kernels/native/formulas/*.pxi kernels/native/*.h kernels/native/levels.py kernels/activations.py kernels/record.py kernels/co*.py kernels/half.py)
 
 .PHONY: report report-quick report-full report-peers sample test lint format bench history verify bits exhaustive docs ptx ptx-sample wheels report-cuda tune info clean help
 
