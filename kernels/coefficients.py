@@ -8,6 +8,7 @@ FLOAT32 = {
     "tail_scale": 2.3125,
     "tail_middle": 0.0,
     "tail_end": 16.0,
+    "tanh_far": 1.0,
     # relative error 2^-28.0 before rounding
     "exp": (
         0.49999988079071045,
@@ -46,18 +47,20 @@ FLOAT32 = {
         0.0009267299901694059,
         -0.00014357858162838966,
     ),
-    # relative error 2^-23.0 before rounding
+    # relative error 2^-28.0 before rounding
     "exp_twice": (
-        1.9999656677246094,
-        1.3333510160446167,
-        0.6703796982765198,
-        0.26668015122413635,
+        1.9999995231628418,
+        1.333321452140808,
+        0.6667144298553467,
+        0.2678065001964569,
+        0.0879683792591095,
     ),
-    # relative error 2^-26.1 before rounding
+    # relative error 2^-28.6 before rounding
     "tanh": (
-        -3.0000052452087402,
-        -1.1999342441558838,
-        0.005480942316353321,
+        -3.0000007152557373,
+        -1.1999928951263428,
+        0.005692237056791782,
+        -0.0002267023519380018,
     ),
 }
 
@@ -69,6 +72,7 @@ FLOAT64 = {
     "tail_scale": 3.0,
     "tail_middle": 0.25,
     "tail_end": 40.0,
+    "tanh_far": 0.5,
     # relative error 2^-57.6 before rounding
     "exp": (
         0.5000000000000013,
@@ -170,6 +174,7 @@ WIDE = {
     "tail_scale": 4.0,
     "tail_middle": 0.25,
     "tail_end": 16.0,
+    "tanh_far": 0.5,
     # relative error 2^-34.0 before rounding
     "exp": (
         0.5000000078362478,
@@ -232,8 +237,6 @@ WIDE = {
         1.136569670577452e-05,
     ),
 }
-
-TANH_FAR = 0.5
 
 SERIES_SCALE = 4.0
 SERIES = (

@@ -93,7 +93,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
         "TAIL": table["tail"],
         "EXP_TWICE": table["exp_twice"],
         "TANH": table["tanh"],
-        "TANH_FAR": coefficients.TANH_FAR,
+        "TANH_FAR": table["tanh_far"],
         "TAIL_SCALE": table["tail_scale"],
         "TAIL_MIDDLE": table["tail_middle"],
         "TAIL_END": table["tail_end"],

@@ -6,7 +6,7 @@
   that is 0: w takes a half-line to an interval on which one polynomial is enough;
 - a - tanh(a) = a^3 (1/3 + z h(z)) with z = a^2, for a from 0 to 1;
 - e^2r = 1 + r (2 + r u(r)) on |r| <= ln(2)/4, shorter than q in float32: of tanh's 1 - 2 / (1 + e^2a) little is e^2a's;
-- tanh(a) = a + a z / d(z) with z = a^2, up to z = TANH_FAR. d is nearly a line, for its nearest pole is at -20.2 (where
+- tanh(a) = a + a z / d(z) with z = a^2, up to z = tanh_far. d is nearly a line, for its nearest pole is at -20.2 (where
   tan(y) = y, z = -y^2), and that of tanh(a) / a at -2.5.
 
 The coefficients of q, p, t, h, u and d are rounded to the target format, one at a time, lowest first, and those that
@@ -29,13 +29,14 @@ NODES = 120
 #: The tail again, as a Chebyshev series on the whole half-line: an independent approximation, for the NumPy text.
 SERIES_SCALE, SERIES_TERMS = 4.0, 26
 
-#: tanh changes its formula here, where the rounding errors of 1 - 2 / (1 + e^2a) are small and d is still short.
-TANH_FAR = 0.5
-
 
 @dataclass(frozen=True)
 class Format:
-    """A format's type, the numbers of coefficients (q, p, t, h, u, d), bits of ln 2's high part, where t is fitted."""
+    """A format's type, the numbers of coefficients (q, p, t, h, u, d), bits of ln 2's high part, where t is fitted.
+
+    tanh changes its formula at z = ``tanh_far``: the rounding errors of 1 - 2 / (1 + e^2a) are small from there on, those
+    of d(z) up to there.
+    """
 
     dtype: type
     counts: tuple[int, int, int, int, int, int]
@@ -43,12 +44,13 @@ class Format:
     tail_scale: float
     tail_middle: float
     tail_end: float
+    tanh_far: float
 
 
 FORMATS = {
-    "float32": Format(np.float32, (5, 3, 11, 7, 4, 3), 15, 2.3125, 0.0, 16.0),
-    "float64": Format(np.float64, (10, 7, 24, 15, 10, 7), 40, 3.0, 0.25, 40.0),
-    "wide": Format(np.float64, (6, 4, 13, 9, 6, 5), 53, 4.0, 0.25, 16.0),
+    "float32": Format(np.float32, (5, 3, 11, 7, 5, 4), 15, 2.3125, 0.0, 16.0, 1.0),
+    "float64": Format(np.float64, (10, 7, 24, 15, 10, 7), 40, 3.0, 0.25, 40.0, 0.5),
+    "wide": Format(np.float64, (6, 4, 13, 9, 6, 5), 53, 4.0, 0.25, 16.0, 0.5),
 }
 
 
@@ -124,7 +126,7 @@ def targets(form: Format) -> dict[str, Target]:
         "tail": Target(tail, lambda v: 1 / (tail(v) + 0.5), -middle, end / (end + scale) - middle),
         "shrink": Target(shrink_rest, lambda z: z / shrink_quotient(z), mpmath.mpf(0), mpmath.mpf(1)),
         "exp_twice": Target(lambda r: 4 * exp_quotient(2 * r), lambda r: r**2 / mpmath.exp(2 * r), -half / 2, half / 2),
-        "tanh": Target(tanh_divisor, tanh_weight, mpmath.mpf(0), mpmath.mpf(TANH_FAR)),
+        "tanh": Target(tanh_divisor, tanh_weight, mpmath.mpf(0), mpmath.mpf(form.tanh_far)),
     }
 
 
@@ -198,6 +200,7 @@ def main() -> None:
         print(f'    "tail_scale": {form.tail_scale!r},')
         print(f'    "tail_middle": {form.tail_middle!r},')
         print(f'    "tail_end": {form.tail_end!r},')
+        print(f'    "tanh_far": {form.tanh_far!r},')
         for (key, target), count in zip(targets(form).items(), form.counts, strict=True):
             found = coefficients(target, dtype, count)
             error = mpmath.log(weighted_error(target, found), 2)
@@ -207,7 +210,6 @@ def main() -> None:
                 print(f"        {c!r},")
             print("    ),")
         print("}\n")
-    print(f"TANH_FAR = {TANH_FAR!r}\n")
     print(f"SERIES_SCALE = {SERIES_SCALE!r}")
     print("SERIES = (", *(f"    {c!r}," for c in series(SERIES_TERMS)), ")", sep="\n")
 

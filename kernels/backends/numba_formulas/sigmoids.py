@@ -29,12 +29,11 @@ def exp_of_twice(r):
         q = fma(q, r, EXP_TWICE[6])
         q = fma(q, r, EXP_TWICE[5])
         q = fma(q, r, EXP_TWICE[4])
-        q = fma(q, r, EXP_TWICE[3])
     elif WIDE:
         q = fma(EXP_TWICE[5], r, EXP_TWICE[4])
-        q = fma(q, r, EXP_TWICE[3])
     else:
-        q = EXP_TWICE[3]
+        q = EXP_TWICE[4]
+    q = fma(q, r, EXP_TWICE[3])
     q = fma(q, r, EXP_TWICE[2])
     q = fma(q, r, EXP_TWICE[1])
     q = fma(q, r, EXP_TWICE[0])
@@ -47,12 +46,11 @@ def tanh_divisor(z):
         d = fma(TANH[6], z, TANH[5])
         d = fma(d, z, TANH[4])
         d = fma(d, z, TANH[3])
-        d = fma(d, z, TANH[2])
     elif WIDE:
         d = fma(TANH[4], z, TANH[3])
-        d = fma(d, z, TANH[2])
     else:
-        d = TANH[2]
+        d = TANH[3]
+    d = fma(d, z, TANH[2])
     d = fma(d, z, TANH[1])
     return fma(d, z, TANH[0])
 

@@ -30,12 +30,11 @@ cdef inline real exp_of_twice(real r) noexcept nogil:
         q = fma(q, r, EXP_TWICE_6(r))
         q = fma(q, r, EXP_TWICE_5(r))
         q = fma(q, r, EXP_TWICE_4(r))
-        q = fma(q, r, EXP_TWICE_3(r))
     elif real is wide:
         q = fma(EXP_TWICE_5(r), r, EXP_TWICE_4(r))
-        q = fma(q, r, EXP_TWICE_3(r))
     else:
-        q = EXP_TWICE_3(r)
+        q = EXP_TWICE_4(r)
+    q = fma(q, r, EXP_TWICE_3(r))
     q = fma(q, r, EXP_TWICE_2(r))
     q = fma(q, r, EXP_TWICE_1(r))
     q = fma(q, r, EXP_TWICE_0(r))
@@ -49,12 +48,11 @@ cdef inline real tanh_divisor(real z) noexcept nogil:
         d = fma(TANH_6(z), z, TANH_5(z))
         d = fma(d, z, TANH_4(z))
         d = fma(d, z, TANH_3(z))
-        d = fma(d, z, TANH_2(z))
     elif real is wide:
         d = fma(TANH_4(z), z, TANH_3(z))
-        d = fma(d, z, TANH_2(z))
     else:
-        d = TANH_2(z)
+        d = TANH_3(z)
+    d = fma(d, z, TANH_2(z))
     d = fma(d, z, TANH_1(z))
     return fma(d, z, TANH_0(z))
 
