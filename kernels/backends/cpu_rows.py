@@ -62,17 +62,13 @@ def _each_row(one_row: Callable) -> Callable:
 
 def _row_value(name: str, compute: str) -> Callable:
     text = formulas(compute)
-    term, value = text[f"{name}_term"], text[f"{name}_value"]
-    largest_of, real = _largest_of(name, compute), text["real"]
-    add_kept, add_terms = _add_terms(text["kept_term"], compute), _add_terms(term, compute)
+    value, real = text[f"{name}_value"], text["real"]
+    largest_of, add_terms = _largest_of(name, compute), _add_terms(name, compute)
     reciprocal, logarithm_of = _reciprocal(real), _logarithm(real)
 
     def divided(x, out, g, begin, n):
         totals, rests = lanes(0.0), lanes(0.0)
-        largest = largest_of(x, begin, n)
-        for i in range(begin, begin + n):
-            out[i] = term(x[i], largest)
-        add_kept(out, begin, n, largest, totals, rests)
+        add_terms(x, out, begin, n, largest_of(x, begin, n), totals, rests)
         high, low = reciprocal(totals, rests)
         for i in range(begin, begin + n):
             out[i] = value(out[i], high, low)
@@ -80,7 +76,7 @@ def _row_value(name: str, compute: str) -> Callable:
     def subtracted(x, out, g, begin, n):
         totals, rests = lanes(0.0), lanes(0.0)
         largest = largest_of(x, begin, n)
-        add_terms(x, begin, n, largest, totals, rests)
+        add_terms(x, out, begin, n, largest, totals, rests)
         logarithm = logarithm_of(totals, rests)
         for i in range(begin, begin + n):
             out[i] = value(x[i], largest, logarithm)
@@ -109,27 +105,36 @@ def _largest_of(name: str, compute: str) -> Callable:
     return largest_of
 
 
-def _add_terms(term: Callable, compute: str) -> Callable:
-    """The sums of a row's terms, a lane each, and what rounding took from them."""
+def _add_terms(name: str, compute: str) -> Callable:
+    """The sums of a row's terms, a lane each, and what rounding took from them; out keeps the terms to be divided."""
     text = formulas(compute)
-    rounding, start, zero = text["rounding_of_sum"], text["SUM_START"], text["real"](0)
+    parts_of, term_of, start, zero = text[f"{name}_parts"], text["row_term"], text["SUM_START"], text["real"](0)
+    rounding_of_sum, rounding_of_term = text["rounding_of_sum"], text["rounding_of_term"]
+    kept = lookup(name).normaliser == "reciprocal"
+    rounded = kept and compute == "float64"
 
     @jit
-    def add_terms(x, begin, n, largest, totals, rests):
+    def add_term(x, out, i, largest, sums, lost, j):
+        p, m = parts_of(x[i], largest)
+        one = term_of(p, m)
+        total = sums[j] + one
+        lost[j] += rounding_of_sum(total, one, sums[j])
+        if rounded:
+            lost[j] += rounding_of_term(one, p, m)
+        sums[j] = total
+        if kept:
+            out[i] = one
+
+    @jit
+    def add_terms(x, out, begin, n, largest, totals, rests):
         end = begin + n
         whole = end - n % LANES
         sums, lost = lanes(start), lanes(zero)
         for first in range(begin, whole, LANES):
             for j in range(LANES):
-                one = term(x[first + j], largest)
-                total = sums[j] + one
-                lost[j] += rounding(total, one, sums[j])
-                sums[j] = total
+                add_term(x, out, first + j, largest, sums, lost, j)
         for i in range(whole, end):
-            one = term(x[i], largest)
-            total = sums[i - whole] + one
-            lost[i - whole] += rounding(total, one, sums[i - whole])
-            sums[i - whole] = total
+            add_term(x, out, i, largest, sums, lost, i - whole)
         for j in range(LANES):
             totals[j] = np.float64(sums[j]) - np.float64(start)
             rests[j] = np.float64(lost[j])
@@ -198,23 +203,51 @@ def mean_of(x, g, begin, n, largest, threshold):
 
 def _row_gradient(name: str, formula: str, compute: str) -> Callable:
     text = formulas(compute)
-    product, gradient = text[f"{name}_product"], text[formula]
-    real = text["real"]
+    gradient, real = text[formula], text["real"]
+    total_of_products = _products(text[f"{name}_product"], compute)
 
     def backward(y, out, g, begin, n):
-        end = begin + n
-        sums = lanes(0.0)
-        whole = end - n % LANES
-        for start in range(begin, whole, LANES):
-            for j in range(LANES):
-                sums[j] += np.float64(product(g[start + j], y[start + j]))
-        for i in range(whole, end):
-            sums[i - whole] += np.float64(product(g[i], y[i]))
-        total = real(sum_tree(sums))
-        for i in range(begin, end):
+        total = real(total_of_products(y, g, begin, n))
+        for i in range(begin, begin + n):
             out[i] = gradient(g[i], y[i], total)
 
     return backward
+
+
+def _products(product_of: Callable, compute: str) -> Callable:
+    """The sum of the products of g and y: float32's in float64, float64's with what rounding took from it."""
+    text = formulas(compute)
+    rounding_of_sum = text["rounding_of_any_sum"]
+    joined, closely, double = text["joined_sums"], text["closely"], compute == "float64"
+
+    @jit
+    def add_product(y, g, i, sums, lost, j):
+        product = np.float64(product_of(g[i], y[i]))
+        total = sums[j] + product
+        if double:
+            lost[j] += rounding_of_sum(total, product, sums[j])
+        sums[j] = total
+
+    @jit
+    def total_of_products(y, g, begin, n):
+        end = begin + n
+        whole_lanes = end - n % LANES
+        sums, lost = lanes(0.0), lanes(0.0)
+        for start in range(begin, whole_lanes, LANES):
+            for j in range(LANES):
+                add_product(y, g, start + j, sums, lost, j)
+        for i in range(whole_lanes, end):
+            add_product(y, g, i, sums, lost, i - whole_lanes)
+        if not double:
+            return sum_tree(sums)
+        half = LANES // 2
+        while half:
+            for j in range(half):
+                sums[j], lost[j] = joined(sums[j], lost[j], sums[j + half], lost[j + half])
+            half //= 2
+        return closely(sums[0], lost[0])
+
+    return total_of_products
 
 
 @functools.cache

@@ -2,7 +2,8 @@
 
 A team of threads takes a row: a warp a short one, a block a longer one. Sums keep the order that every backend has,
 LANES sums of the elements i with i % LANES == lane and then a fixed tree, so that their bits are the same: a team's
-threads compute the terms, each its own, into shared memory, and its first warp adds them up.
+threads compute the terms, each its own, into shared memory, and its first warp adds them up. Float64's terms have what
+rounding took from them beside themselves.
 ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
 """
 
@@ -60,15 +61,15 @@ class Dealt(NamedTuple):
 
 def deal(record: Activation, form: str, rows: int, n: int, itemsize: int) -> Dealt:
     """How ``rows`` rows of n numbers, computed in ``itemsize`` bytes, are dealt."""
-    projected = record.normaliser == "threshold"
-    room, needed = GEOMETRY.shared - BOARD_BYTES, n * itemsize * (1 if projected else held_arrays(form))
+    projected, paired = record.normaliser == "threshold", itemsize == 8
+    room, needed = GEOMETRY.shared - BOARD_BYTES, n * itemsize * (1 if projected else held_arrays(form, paired))
     held = needed <= room
     if projected or n <= GEOMETRY.warp_row:
         most = GEOMETRY.warps // LANES
         teams = max(1, min(most, room // needed)) if held else most
         blocks = min(-(-rows // teams), GEOMETRY.most_blocks)
         return Dealt("warp" if held else "long", blocks, teams * LANES, BOARD_BYTES + teams * needed * held)
-    shared = BOARD_BYTES + (needed if held else GEOMETRY.tile * itemsize)
+    shared = BOARD_BYTES + (needed if held else GEOMETRY.tile * itemsize * (1 + paired))
     return Dealt("block" if held else "long", min(rows, GEOMETRY.most_blocks), GEOMETRY.block, shared)
 
 
@@ -82,6 +83,8 @@ class Team(NamedTuple):
     maximum: Callable
     #: (board, sum of this lane, which is that of the team's first LANES threads)
     sum_of_lanes: Callable
+    #: (board, sum of this lane, what rounding took from it)
+    sum_of_pairs: Callable
 
 
 def larger(m, v):
@@ -117,12 +120,45 @@ def tree(combine: Callable) -> Callable:
     return shared if SIMULATED else device(shuffled)
 
 
+def tree_of_pairs() -> Callable:
+    """The fixed tree over sums and what rounding took from them."""
+    text = formulas("float64")
+    joined, closely = text["joined_sums"], text["closely"]
+
+    def shuffled(board, value, lost):
+        half = LANES // 2
+        while half > 0:
+            other, other_lost = cuda.shfl_down_sync(ALL, value, half), cuda.shfl_down_sync(ALL, lost, half)
+            value, lost = joined(value, lost, other, other_lost)
+            half //= 2
+        return cuda.shfl_sync(ALL, closely(value, lost), 0)
+
+    def passed(board, value, source):
+        board[cuda.threadIdx.x] = value
+        cuda.syncthreads()
+        result = board[source]
+        cuda.syncthreads()
+        return result
+
+    def shared(board, value, lost):
+        first = cuda.threadIdx.x - cuda.threadIdx.x % LANES
+        half = LANES // 2
+        while half > 0:
+            source = first + (cuda.threadIdx.x + half) % LANES
+            other, other_lost = passed(board, value, source), passed(board, lost, source)
+            value, lost = joined(value, lost, other, other_lost)
+            half //= 2
+        return passed(board, closely(value, lost), first)
+
+    return shared if SIMULATED else device(shuffled)
+
+
 def team_of(threads: int) -> Team:
     add = primitives(np.float64)["rounded_add"]
-    maximum, total, larger_of = tree(device(larger)), tree(add), device(larger)
+    maximum, total, pairs, larger_of = tree(device(larger)), tree(add), tree_of_pairs(), device(larger)
     if threads == LANES:
         # What a thread of a warp reads from shared memory it has written itself.
-        return Team(LANES, device(lambda: None), maximum, total)
+        return Team(LANES, device(lambda: None), maximum, total, pairs)
     warps = threads // LANES
 
     def maximum_of_block(board, value):
@@ -136,8 +172,7 @@ def team_of(threads: int) -> Team:
         cuda.syncthreads()
         return result
 
-    def sum_of_block(board, value):
-        mine = total(board, value)
+    def told_by_first(board, mine):
         if cuda.threadIdx.x == 0:
             board[0] = mine
         cuda.syncthreads()
@@ -145,7 +180,16 @@ def team_of(threads: int) -> Team:
         cuda.syncthreads()
         return result
 
-    return Team(threads, device(lambda: cuda.syncthreads()), device(maximum_of_block), device(sum_of_block))
+    told = device(told_by_first)
+
+    def sum_of_block(board, value):
+        return told(board, total(board, value))
+
+    def pairs_of_block(board, value, lost):
+        return told(board, pairs(board, value, lost))
+
+    sums = device(sum_of_block), device(pairs_of_block)
+    return Team(threads, device(lambda: cuda.syncthreads()), device(maximum_of_block), *sums)
 
 
 def each_row(one_row: Callable, team: int, real: type, held_arrays: int) -> Callable:
@@ -220,29 +264,35 @@ def _logarithm(real: type, sum_of: Callable) -> Callable:
     return logarithm
 
 
-def _sum_of_terms(compute: str) -> Callable:
-    """Adds a lane's terms in scratch memory to its sum and to what rounding took from that."""
+def _sum_of_terms(compute: str, paired: bool) -> Callable:
+    """Adds a lane's terms in scratch memory to its sum and to what rounding took: from that, and from each, ``apart``."""
     text = formulas(compute)
     rounding_of_sum, add = text["rounding_of_sum"], primitives(text["real"])["rounded_add"]
 
-    def sum_of_terms(scratch, begin, end, total, lost):
+    def sum_of_terms(scratch, begin, end, apart, total, lost):
         for i in range(begin, end, LANES):
             one = scratch[i]
             before = total
             total = add(before, one)
             lost = add(lost, rounding_of_sum(total, one, before))
+            if paired:
+                lost = add(lost, scratch[i + apart])
         return total, lost
 
     return device(sum_of_terms)
 
 
-def _sum_of_products() -> Callable:
-    add = primitives(np.float64)["rounded_add"]
+def _sum_of_products(paired: bool) -> Callable:
+    rounding_of_sum, add = formulas("float64")["rounding_of_any_sum"], primitives(np.float64)["rounded_add"]
 
-    def sum_of_products(scratch, begin, end, total):
+    def sum_of_products(scratch, begin, end, total, lost):
         for i in range(begin, end, LANES):
-            total = add(total, np.float64(scratch[i]))
-        return total
+            product = np.float64(scratch[i])
+            before = total
+            total = add(before, product)
+            if paired:
+                lost = add(lost, rounding_of_sum(total, product, before))
+        return total, lost
 
     return device(sum_of_products)
 
@@ -257,15 +307,18 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     name, gradient_rows = texts.formulas(record, form)
     text, formula, wide = formulas(compute), gradient_rows.removesuffix("_rows"), primitives(np.float64)
     real, start, add_wide = text["real"], text["SUM_START"], wide["rounded_add"]
-    entry, term, value_of = text[f"{name}_entry"], text[f"{name}_term"], text[f"{name}_value"]
+    entry, parts, value_of = text[f"{name}_entry"], text[f"{name}_parts"], text[f"{name}_value"]
     product, gradient_of = text[f"{formula.partition('_gradient')[0]}_product"], text[formula]
+    term, rounding_of_term = text["row_term"], text["rounding_of_term"]
     load, store, widen, narrow, double = memory.load, memory.store, memory.widen, memory.narrow, np.float64
     normalise, gradient = form != "backward_from_output", form != "value"
-    threads, sync, maximum, sum_of = team_of(team)
+    threads, sync, maximum, sum_of, sum_of_pairs = team_of(team)
     read, tile_size = reading(entry, memory, real, threads, held), GEOMETRY.tile
     subtracted = lookup(name).normaliser == "logarithm"
     normaliser = device((_logarithm if subtracted else _reciprocal)(real, sum_of))
-    sum_of_terms, sum_of_products = _sum_of_terms(compute), _sum_of_products()
+    paired = compute == "float64"
+    rounded_terms = paired and not subtracted
+    sum_of_terms, sum_of_products = _sum_of_terms(compute, rounded_terms), _sum_of_products(paired)
 
     def output_at(second, i, scratch, at, largest, high, low):
         """An entry of the result, from x or its term, the largest entry, and what the sum of the terms became."""
@@ -275,7 +328,8 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
             return value_of(real(widen(load(second, i))), largest, high)
         if held:
             return value_of(scratch[at], high, low)
-        return value_of(term(real(widen(load(second, i))), largest), high, low)
+        p, m = parts(real(widen(load(second, i))), largest)
+        return value_of(term(p, m), high, low)
 
     output = device(output_at)
 
@@ -293,14 +347,19 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                 count = min(step, n - tile)
                 for i in range(thread, count, threads):
                     x = scratch[base + i] if held else real(widen(load(second, begin + tile + i)))
-                    scratch[base + i] = term(x, largest)
+                    p, m = parts(x, largest)
+                    one = term(p, m)
+                    scratch[base + i] = one
+                    if rounded_terms:
+                        scratch[base + step + i] = rounding_of_term(one, p, m)
                 sync()
                 if thread < LANES:
-                    total, lost = sum_of_terms(scratch, base + thread, base + count, total, lost)
+                    total, lost = sum_of_terms(scratch, base + thread, base + count, step, total, lost)
                 sync()
             high, low = normaliser(board, add_wide(double(total), -double(start)), double(lost))
         if gradient:
             accumulator = double(0)
+            rest = double(0)
             held_products = base + (n if held else 0)
             for tile in range(0, n, step):
                 count = min(step, n - tile)
@@ -312,10 +371,10 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                     scratch[held_products + i] = product(real(widen(load(first, at))), y)
                 sync()
                 if thread < LANES:
-                    lane = held_products + thread
-                    accumulator = sum_of_products(scratch, lane, held_products + count, accumulator)
+                    lane, end = held_products + thread, held_products + count
+                    accumulator, rest = sum_of_products(scratch, lane, end, accumulator, rest)
                 sync()
-            products = real(sum_of(board, accumulator))
+            products = real(sum_of_pairs(board, accumulator, rest) if paired else sum_of(board, accumulator))
         for i in range(thread, n, threads):
             if gradient and held:
                 y = scratch[base + i]
@@ -325,12 +384,12 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                 y = gradient_of(real(widen(load(first, begin + i))), y, products)
             store(out, begin + i, narrow(y))
 
-    return each_row(device(one_row), team, real, held_arrays(form) if held else 0)
+    return each_row(device(one_row), team, real, held_arrays(form, paired) if held else 0)
 
 
-def held_arrays(form: str) -> int:
-    """How many numbers of an element a team holds: its term, and for a gradient the product with it."""
-    return 1 if form == "value" else 2
+def held_arrays(form: str, paired: bool) -> int:
+    """How many numbers of an element a team holds: its term, and what rounding took or, later, the product with it."""
+    return 2 if paired or form != "value" else 1
 
 
 # ---------------------------------------------------------------- projections
@@ -340,7 +399,7 @@ def projection_loop(name: str, compute: str, memory: Memory, form: str, held: bo
     entry, text = formulas(compute)[f"{name}_entry"], formulas("float64")
     real, gradient_of, value_of = formulas(compute)["real"], text[f"{name}_gradient"], text[f"{name}_value"]
     add = primitives(np.float64)["rounded_add"]
-    threads, _, maximum, sum_of = team_of(LANES)
+    threads, _, maximum, sum_of, _ = team_of(LANES)
     read = reading(entry, memory, real, threads, held)
     from_output, gradient = form == "backward_from_output", form != "value"
 

@@ -62,7 +62,7 @@ cdef void run_whole_rows(const Task *task, intptr_t first, intptr_t count) noexc
 cdef void run_long_row(const Task *task, intptr_t r) noexcept nogil:
     """One row in blocks; its terms are computed anew in each pass, to the same bits, instead of kept."""
     cdef double state[ROW_STATE]
-    cdef double products[LANES]
+    cdef double products[2 * LANES]
     task.parts.begin(NULL, state, 0, NULL)
     memset(products, 0, sizeof(products))
     if task.kind != ROW_GRADIENT:

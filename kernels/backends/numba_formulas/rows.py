@@ -14,9 +14,22 @@ def logarithm_of_sum(total, lost, up, down):
     return log1p_of_sum(others * down, (lost - (others - rest)) * down)
 
 
-def kept_term(term, largest):
-    """A term that was computed before."""
-    return term
+def rounding_of_any_sum(total, part, sum_before):
+    """What rounding took from total = sum_before + part, whichever is the larger."""
+    moved = total - sum_before
+    return (sum_before - (total - moved)) + (part - moved)
+
+
+def joined_sums(one, one_lost, other, other_lost):
+    """(one + other, what rounding took from both and takes from it)."""
+    total = one + other
+    return total, (one_lost + other_lost) + rounding_of_any_sum(total, other, one)
+
+
+def closely(total, lost):
+    """The sum; what rounding took from an infinite total is NaN."""
+    whole = total + lost
+    return whole if whole == whole else total
 
 
 def rounding_of_reciprocal(reciprocal, total, low):
@@ -26,8 +39,9 @@ def rounding_of_reciprocal(reciprocal, total, low):
 
 # ---------------------------------------------------------------- softmax, softmin, log_softmax
 # No difference x - largest is rounded before it is an exponent, for exp would multiply its error.
-def row_term(x, largest):
-    """SCALE * e^(x - base) / 2^k, 2^k the power of two nearest to the row's largest e^(x - base)."""
+# A term is p (1 + m), p a power of two.
+def row_parts(x, largest):
+    """(p, m) of SCALE * e^(x - base) / 2^k, 2^k the power of two nearest to the row's largest e^(x - base)."""
     base = largest if abs(largest) > BASE_FROM else real(0)
     top = largest - base
     shift = SHIFT_UP - (fma(top, LOG2E, SHIFT) - SHIFT)
@@ -35,12 +49,11 @@ def row_term(x, largest):
     d = x - base
     bounded = floor if d < floor else d
     z = fma(bounded, LOG2E, shift)
-    p = power_of_two(z)
-    return fma(p, expm1_reduced(bounded, z - shift), p)
+    return power_of_two(z), expm1_closely(bounded, z - shift)
 
 
-def scaled_exp_of_difference(x, largest):
-    """SCALE * e^(x - largest), what rounding takes from the difference included."""
+def parts_of_difference(x, largest):
+    """(p, m) of SCALE * e^(x - largest), what rounding takes from the difference included."""
     d = x - largest
     moved = d - x
     lost = (x - (d - moved)) - (largest + moved)
@@ -48,16 +61,24 @@ def scaled_exp_of_difference(x, largest):
     # NaN where largest is infinite.
     low = largest - largest if d < EXP_FLOOR else lost
     z = fma(bounded, LOG2E, SHIFT_UP)
-    p = power_of_two(z)
-    return fma(p, expm1_of_parts(bounded, low, z - SHIFT_UP), p)
+    return power_of_two(z), expm1_of_parts(bounded, low, z - SHIFT_UP)
+
+
+def row_term(p, m):
+    return fma(p, m, p)
+
+
+def rounding_of_term(term, p, m):
+    """What rounding took from it, in float64; the sum of float32's terms is near enough without."""
+    return fma(p, m, p - term)
 
 
 def softmax_entry(x):
     return x
 
 
-def softmax_term(x, largest):
-    return row_term(x, largest)
+def softmax_parts(x, largest):
+    return row_parts(x, largest)
 
 
 def softmax_value(term, reciprocal, low):
@@ -77,8 +98,8 @@ def softmin_entry(x):
     return -x
 
 
-def softmin_term(x, largest):
-    return row_term(-x, largest)
+def softmin_parts(x, largest):
+    return row_parts(-x, largest)
 
 
 def softmin_value(term, reciprocal, low):
@@ -97,17 +118,10 @@ def log_softmax_entry(x):
     return x
 
 
-def log_softmax_term(x, largest):
-    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself.
-
-    In float64 of the difference in two parts; a quotient of e^x and e^largest has the errors of both.
-    """
-    if DOUBLE:
-        term = scaled_exp_of_difference(x, largest)
-        return UP if x == largest else term
-    factor = UP / row_term(largest, largest)
-    scaled = factor * row_term(x, largest)
-    return UP if x == largest else scaled
+def log_softmax_parts(x, largest):
+    """Of the difference: exactly SCALE for the largest, so that the sum of the others is known by itself."""
+    p, m = parts_of_difference(x, largest)
+    return UP if x == largest else p, real(0) if x == largest else m
 
 
 def log_softmax_value(x, largest, logarithm):

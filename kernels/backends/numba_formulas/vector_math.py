@@ -35,6 +35,16 @@ def expm1_reduced(x, n):
     return expm1_less(fma(n, -LN2_HIGH, x), n)
 
 
+def expm1_closely(x, n):
+    """As expm1_reduced, rounded nearly once: what is small is added first."""
+    high = fma(n, -LN2_HIGH, x)
+    if WIDE:
+        return expm1_less(high, n)
+    low = n * LN2_LOW
+    r = high - low
+    return high + fma(r * r, exp_quotient(r), -low)
+
+
 def expm1_reduced_product(a, b, n):
     """e^(a b - n ln 2) - 1, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
     if WIDE:

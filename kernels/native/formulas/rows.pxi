@@ -4,7 +4,7 @@
 # ---------------------------------------------------------------- softmax, softmin, log_softmax
 # A row's terms are e^(x - base) / 2^k, 2^k the power of two nearest to its largest e^(x - base): no difference is rounded
 # before it is an exponent, for exp would multiply its error. base is 0 unless the row lies so far out that differences
-# of what counts are exact.
+# of what counts are exact. A term is p (1 + m), p a power of two.
 cdef inline real row_base(real largest) noexcept nogil:
     return largest if absolute(largest) > BASE_FROM(largest) else <real>0
 
@@ -19,21 +19,30 @@ cdef inline real row_shift(real largest, real base) noexcept nogil:
     return SHIFT_UP(base) - (fma(largest - base, LOG2E(base), SHIFT(base)) - SHIFT(base))
 
 
-cdef inline real row_term(real x, real base, real floor, real shift) noexcept nogil:
-    """SCALE * e^(x - base) / 2^k."""
+cdef inline real row_parts(real x, real base, real floor, real shift, real *m) noexcept nogil:
+    """p, and m, of SCALE * e^(x - base) / 2^k."""
     cdef real d = x - base
     cdef real bounded = floor if d < floor else d
     cdef real z = fma(bounded, LOG2E(x), shift)
-    cdef real p = power_of_two(z)
-    return fma(p, expm1_reduced(bounded, z - shift), p)
+    m[0] = expm1_closely(bounded, z - shift)
+    return power_of_two(z)
+
+
+cdef inline real row_term(real p, real m) noexcept nogil:
+    return fma(p, m, p)
+
+
+cdef inline real rounding_of_term(real term, real p, real m) noexcept nogil:
+    """What rounding took from it, in float64; the sum of float32's terms is near enough without."""
+    return fma(p, m, p - term)
 
 
 cdef inline real softmax_entry(real x) noexcept nogil:
     return x
 
 
-cdef inline real softmax_term(real x, real base, real floor, real shift) noexcept nogil:
-    return row_term(x, base, floor, shift)
+cdef inline real softmax_parts(real x, real base, real floor, real shift, real *m) noexcept nogil:
+    return row_parts(x, base, floor, shift, m)
 
 
 cdef inline real softmax_value(real term, real reciprocal, real low) noexcept nogil:
@@ -53,8 +62,8 @@ cdef inline real softmin_entry(real x) noexcept nogil:
     return -x
 
 
-cdef inline real softmin_term(real x, real base, real floor, real shift) noexcept nogil:
-    return row_term(-x, base, floor, shift)
+cdef inline real softmin_parts(real x, real base, real floor, real shift, real *m) noexcept nogil:
+    return row_parts(-x, base, floor, shift, m)
 
 
 cdef inline real softmin_value(real term, real reciprocal, real low) noexcept nogil:
@@ -73,8 +82,8 @@ cdef inline real log_softmax_entry(real x) noexcept nogil:
     return x
 
 
-cdef inline real scaled_exp_of_difference(real x, real largest) noexcept nogil:
-    """SCALE * e^(x - largest), what rounding takes from the difference included."""
+cdef inline real parts_of_difference(real x, real largest, real *m) noexcept nogil:
+    """p, and m, of SCALE * e^(x - largest), what rounding takes from the difference included."""
     cdef real d = x - largest
     cdef real moved = d - x
     cdef real lost = (x - (d - moved)) - (largest + moved)
@@ -82,21 +91,15 @@ cdef inline real scaled_exp_of_difference(real x, real largest) noexcept nogil:
     # NaN where largest is infinite.
     cdef real low = largest - largest if d < EXP_FLOOR(x) else lost
     cdef real z = fma(bounded, LOG2E(x), SHIFT_UP(x))
-    cdef real p = power_of_two(z)
-    return fma(p, expm1_of_parts(bounded, low, z - SHIFT_UP(x)), p)
+    m[0] = expm1_of_parts(bounded, low, z - SHIFT_UP(x))
+    return power_of_two(z)
 
 
-cdef inline real log_softmax_term(real x, real base, real floor, real shift, real largest, real factor) noexcept nogil:
-    """SCALE * e^(x - largest): exactly SCALE for the largest, so that the sum of the others is known by itself.
-
-    In float64 of the difference in two parts; a quotient of e^x and e^largest has the errors of both.
-    """
-    cdef real scaled
-    if real is double:
-        scaled = scaled_exp_of_difference(x, largest)
-    else:
-        scaled = factor * row_term(x, base, floor, shift)
-    return UP(x) if x == largest else scaled
+cdef inline real log_softmax_parts(real x, real largest, real *m) noexcept nogil:
+    """Of the difference: exactly SCALE for the largest, so that the sum of the others is known by itself."""
+    cdef real p = parts_of_difference(x, largest, m)
+    m[0] = <real>0 if x == largest else m[0]
+    return UP(x) if x == largest else p
 
 
 cdef inline real log_softmax_value(real x, real largest, real logarithm) noexcept nogil:

@@ -45,6 +45,18 @@ cdef inline real expm1_reduced(real x, real n) noexcept nogil:
     return expm1_less(fma(n, -LN2_HIGH(x), x), n)
 
 
+cdef inline real expm1_closely(real x, real n) noexcept nogil:
+    """As expm1_reduced, rounded nearly once: what is small is added first."""
+    cdef real high = fma(n, -LN2_HIGH(x), x)
+    cdef real low, r
+    if real is wide:
+        return expm1_less(high, n)
+    else:
+        low = n * LN2_LOW(n)
+        r = high - low
+        return high + fma(r * r, exp_quotient(r), -low)
+
+
 cdef inline real expm1_reduced_product(real a, real b, real n) noexcept nogil:
     """e^(a b - n ln 2) - 1, the product unrounded: exp would multiply its error by up to 88 (float32) or 709."""
     if real is wide:
