@@ -295,6 +295,12 @@ def driver():
     return driver
 
 
+def driver_version() -> tuple[int, int]:
+    """(major, minor) of the newest CUDA that the driver knows."""
+    major, rest = divmod(_told(driver().cuDriverGetVersion), 1000)
+    return major, rest // 10
+
+
 @contextlib.contextmanager
 def made_current(device: int) -> Iterator[None]:
     """The GPU as the current one."""

@@ -400,6 +400,24 @@ def test_without_a_driver_the_error_says_what_is_missing(monkeypatch):
         tanh(stand_ins.array(np.ones(3, np.float32)))
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with an unsupported toolchain", True),
+        ("ptxas application ptx input, line 9; fatal : Unsupported .version 9.5; current version is '9.0'", True),
+        ("CUDA_ERROR_OUT_OF_MEMORY", False),
+    ],
+)
+def test_a_driver_older_than_the_compiler_is_told(said, told, monkeypatch):
+    streams = stand_ins.Streams()
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    with pytest.raises(RuntimeError) as raised, numba_cuda._old_driver_told():
+        raise RuntimeError(said)
+    assert isinstance(raised.value, kernels.BackendUnavailable) is told
+    assert ("of CUDA 13.0, is older" in str(raised.value)) is told
+    assert ('pip install "cuda-toolkit==13.0.*"' in str(raised.value)) is told
+
+
 def test_too_little_memory_is_a_memory_error(monkeypatch):
     def full(*_):
         raise RuntimeError("[2] CUDA_ERROR_OUT_OF_MEMORY")

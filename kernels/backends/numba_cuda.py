@@ -31,6 +31,8 @@ from kernels.half import format_behind, is_half
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
 
+#: What drivers and linkers say of code whose compiler is newer than they are.
+TOO_NEW = ("UNSUPPORTED_PTX_VERSION", "Unsupported .version", "INVALID_IMAGE")
 
 #: Calls of a form that are kept prepared.
 MOST_READY = 1024
@@ -228,15 +230,34 @@ def _launcher(choice: Choice, device: int):
 
     why = reason()
     if why is not None:
-        from kernels.backends import BackendUnavailable
-
-        raise BackendUnavailable(f"backend 'cuda' is not available: {why}")
+        raise _unavailable(why)
     if is_simulated():
         return cuda_launch.simulated(_cuda().jit(_text(choice)), choice.layout)
     # Without link-time optimisation the PTX that the tests read is the code that runs.
-    with _cuda().gpus[device]:
+    with _cuda().gpus[device], _old_driver_told():
         kernel = _cuda().jit(_signature(choice.layout), fastmath=False, opt=True, lto=False)(_text(choice))
         return cuda_launch.compiled(kernel, choice.layout)
+
+
+def _unavailable(why: str) -> Exception:
+    from kernels.backends import BackendUnavailable
+
+    return BackendUnavailable(f"backend 'cuda' is not available: {why}")
+
+
+@contextlib.contextmanager
+def _old_driver_told() -> Iterator[None]:
+    """Says what to do where the driver does not take what the compiler made."""
+    try:
+        yield
+    except Exception as error:
+        if not any(words in str(error) for words in TOO_NEW):
+            raise
+        of = "{}.{}".format(*device_arrays.driver_version())
+        raise _unavailable(
+            f"the driver, of CUDA {of}, is older than the CUDA compiler installed here: update the driver, or take "
+            f'the compiler of its version: pip install "cuda-toolkit=={of}.*" with {INSTALL}'
+        ) from error
 
 
 @contextlib.contextmanager
