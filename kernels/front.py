@@ -63,8 +63,7 @@ class Form:
         if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
             if not kwargs and len(args) == self.enough:
                 return self.device_form(args, self.defaults)
-            inputs, params, keywords = self._bind(args, kwargs)
-            return self.device_form(inputs, params, **keywords)
+            return self._on_device(*self._bind(args, kwargs))
         inputs, params, keywords = self._bind(args, kwargs)
         arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
         if len(arrays) == 2:
@@ -81,6 +80,9 @@ class Form:
         from kernels.backends import on_device
 
         return on_device(self.record, self.form, *self.origin[1:])
+
+    def _on_device(self, inputs: tuple, params: tuple, keywords: dict) -> Any:
+        return self.device_form(inputs, params, **keywords)
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)
@@ -287,6 +289,11 @@ class DrawnForm(Form):
         (out,) = self._outputs(keywords["out"], x, dtype, 1)
         restore(self.record.drawn, *self.origin[1:], "value")(x, slope, out=out)
         return out, slope
+
+    def _on_device(self, inputs: tuple, params: tuple, keywords: dict) -> Any:
+        if keywords["training"]:
+            raise TypeError("training draws on the host, and x is in GPU memory: copy it to the host")
+        return self.device_form(inputs, params, out=keywords["out"])
 
 
 class Missing:

@@ -28,7 +28,7 @@ import sys
 sys.setswitchinterval(1e-5)
 import numpy as np, kernels, cuda_stand_ins as stand_ins
 from kernels import device_arrays, dlpack
-from kernels.fastest import geglu, prelu, relu, softmax, swish
+from kernels.fastest import geglu, prelu, relu, rrelu, softmax, swish
 from numba import cuda
 stand_ins.install_cupy()
 random = np.random.default_rng(0)
@@ -46,6 +46,7 @@ for make in (cuda.to_device, stand_ins.array):
     same(kernels.accurate.swish.backward(gradient, on, 1.5), kernels.accurate.swish.backward(g, x, 1.5))
     for mine, theirs in zip(swish.value_and_derivative(on, 1.0), swish.value_and_derivative(x, 1.0)):
         same(mine, theirs)
+    same(rrelu(on, 0.1, upper=0.3), rrelu(x, 0.1, 0.3))
     same(softmax(on), softmax(x))
     same(geglu(on, axis=1), geglu(x, axis=1))
     weight = np.linspace(-1, 1, 4, dtype=np.float32)
@@ -375,6 +376,7 @@ REFUSED = {
     "odd halves": (lambda f, x: f.glu(stand_ins.array(x.numbers[:, :5])), ValueError, "two halves"),
     "a number on the GPU": (lambda f, x: f.leaky_relu(x, x), TypeError, "negative_slope must be a number"),
     "weights": (lambda f, x: f.prelu(x, stand_ins.array(x.numbers[0, :5])), ValueError, "does not fit x of shape"),
+    "training": (lambda f, x: f.rrelu(x, training=True), TypeError, "training draws on the host"),
     "a jacobian": (lambda f, x: f.softmax.jacobian(x), TypeError, "copy them to the host"),
     "another backend": (lambda f, x: kernels.get("relu", "numpy")(x), TypeError, "those that do are cuda, fastest"),
 }
