@@ -275,7 +275,7 @@ def _ceiling(size: int, gpu: Gpu) -> float:
 
 
 def _rows(case: Case, columns: int | None, gpu: Gpu, ceiling: float) -> Iterator[Row]:
-    inputs = [x.reshape(-1, columns) if columns else x for x in make_inputs(case)]
+    inputs = make_inputs(case, (case.n // columns, columns) if columns else None)
     expected = _expected(case, inputs)
     with contextlib.ExitStack() as stack:
         for peer in ("torch", "jax"):
