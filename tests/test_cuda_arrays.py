@@ -137,7 +137,7 @@ def driver(monkeypatch):
     def launcher(choice, device):
         made.compiled.append(choice)
         made.devices.append(device)
-        return cuda_launch.Launcher(made, 1, choice.layout)
+        return cuda_launch.Launcher(made, 1, choice.layout).launch
 
     stand_ins.install_cupy()
     monkeypatch.setattr(numba_cuda, "_launcher", launcher)
@@ -204,7 +204,7 @@ def test_kernels_run_on_the_gpu_of_their_arrays(driver, made_current):
 def test_new_arrays_are_on_the_gpu_of_the_input(made_current, monkeypatch):
     monkeypatch.setattr("numba.cuda.device_array", lambda shape, dtype: (shape, dtype))
     view = device_arrays.View(None, device_arrays.Kind(), "float64", (3,), 16, 1)
-    assert view.kind.new(None, view, (4,)) == ((4,), np.float64)
+    assert view.kind.new(view, (4,))(None) == ((4,), np.float64)
     assert made_current == [1]
 
 
@@ -341,11 +341,11 @@ def test_borrowed_memory_is_kept_until_it_was_read(monkeypatch):
     for view in views:
         device_arrays.keep_until_done([view], 7)
     device_arrays.let_go(0)
-    assert [kept for _, kept in device_arrays._in_use] == [[views[0]], [views[1]]]
+    assert [kept for _, kept in device_arrays.in_use] == [[views[0]], [views[1]]]
     # One has come, and one has failed.
     streams.ended = dict(zip(streams.recorded, (0, 719), strict=True))
     device_arrays.let_go(0)
-    assert not device_arrays._in_use
+    assert not device_arrays.in_use
     assert not streams.recorded
 
 
