@@ -80,10 +80,10 @@ $(VENV)/group-ptx: $(VENV)/installed-dev
 
 ptx: $(VENV)/group-ptx ## compile every CUDA kernel to PTX and check it (needs no GPU; half an hour)
 	rm -f reports/ptx.jsonl
-	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
+	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py tests/test_cuda_driver.py
 
 ptx-sample: $(VENV)/group-ptx ## the same of 20 kernels, others every day, named
-	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py
+	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py tests/test_cuda_driver.py
 
 # What goes along to a GPU; with peers-cuda the libraries that the report compares with.
 GPU_EXTRAS ?= cuda13,numba,report,verify
