@@ -80,17 +80,20 @@ $(VENV)/group-ptx: $(VENV)/installed-dev
 
 ptx: $(VENV)/group-ptx ## compile every CUDA kernel to PTX and check it (needs no GPU; half an hour)
 	rm -f reports/ptx.jsonl
-	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py
+	KERNELS_PTX=all KERNELS_PTX_ROWS=reports/ptx.jsonl $(BIN)/python -m pytest -m ptx tests/test_cuda_ptx.py tests/test_cuda_driver.py
 
 ptx-sample: $(VENV)/group-ptx ## the same of 20 kernels, others every day, named
-	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py
+	KERNELS_PTX=20 $(BIN)/python -m pytest --verbose -m ptx tests/test_cuda_ptx.py tests/test_cuda_driver.py
+
+# What goes along to a GPU; with peers-cuda the libraries that the report compares with.
+GPU_EXTRAS ?= cuda13,numba,report,verify
 
 wheels: $(BIN)/python ## fill wheels/ for a machine with a GPU and without network, of the same Python; take the folder there
-	$(BIN)/python -m pip wheel --quiet --wheel-dir wheels ".[cuda13,numba,report,verify]"
+	$(BIN)/python -m pip wheel --quiet --wheel-dir wheels ".[$(GPU_EXTRAS)]"
 
 report-cuda: ## there: install from wheels/ into an environment of its own and measure the GPU
 	$(PYTHON) -m venv .venv-cuda
-	.venv-cuda/bin/python -m pip install --quiet --no-index --find-links wheels "activation-kernels[cuda13,numba,report,verify]"
+	.venv-cuda/bin/python -m pip install --quiet --no-index --find-links wheels "activation-kernels[$(GPU_EXTRAS)]"
 	cd reports && ../.venv-cuda/bin/python -m kernels.report --device cuda --output .
 
 info: $(VENV)/installed-numba,report,verify ## machine, levels, threads, backends

@@ -68,8 +68,8 @@ class Kind:
     def is_on_device(self, array: Any) -> bool:
         return True
 
-    def key(self, array: Any) -> tuple | None:
-        """All of its view but the address, hashable, with how that is aligned; None where it can't be had quickly."""
+    def seen(self, array: Any) -> tuple[tuple, int] | None:
+        """(its view but for the address, hashable, with how that is aligned; the address); None where it takes long."""
         return None
 
     def view(self, array: Any) -> View:
@@ -84,13 +84,13 @@ class Kind:
             strides = _strides(shape, tuple(step // itemsize(dtype) for step in strides))
         return View(array, self, dtype, shape, address, device_of(address), strides, stream, not read_only)
 
-    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
-        """One like ``array``, whose view is ``like``: on the same GPU, where it has the same shape with its strides."""
-        return _new_of_numba(like, shape, np.dtype(like.dtype))
+    def new(self, like: View, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        """What makes a new array of one that has such a view: on the same GPU, of the same shape with its strides."""
+        return lambda array: _new_of_numba(like, shape, np.dtype(like.dtype))
 
     def new_view(self, like: View, shape: tuple[int, ...]) -> View:
         """That of a new array."""
-        return self.view(self.new(like.array, like, shape))
+        return self.view(self.new(like, shape)(like.array))
 
     def result(self, like: View, new: View) -> Any:
         """What the caller gets of a new array, on whose way everything is that will be written."""
@@ -115,27 +115,23 @@ class Torch(Kind):
         shape = tuple(array.shape)
         return View(array, self, name, shape, array.data_ptr(), array.get_device(), strides)
 
-    def key(self, array: Any) -> tuple:
-        strides = None if array.is_contiguous() else array.stride()
-        offset = array.data_ptr() % ALIGNED
-        return array.dtype, array.shape, strides, array.get_device(), offset, array.requires_grad
+    def seen(self, array: Any) -> tuple[tuple, int]:
+        address, strides = array.data_ptr(), None if array.is_contiguous() else array.stride()
+        about = array.dtype, array.shape, strides, array.get_device(), address % ALIGNED, array.requires_grad
+        return about, address
 
     def address(self, array: Any) -> int:
         return array.data_ptr()
 
-    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
-        return sys.modules["torch"].empty_like(array) if shape == like.shape else array.new_empty(shape)
+    def new(self, like: View, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        return sys.modules["torch"].empty_like if shape == like.shape else lambda array: array.new_empty(shape)
 
-    def stream(self, device: int) -> int:
-        return _torch_stream()(device)
-
-
-@functools.cache
-def _torch_stream() -> Callable[[int], int]:
-    """The current stream of a GPU: as compiled code of PyTorch asks for it, where that is there, for it takes half."""
-    torch = sys.modules["torch"]
-    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-    return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
+    @functools.cached_property
+    def stream(self) -> Callable[[int], int]:
+        """As compiled code of PyTorch asks for it, where that is there, for it takes half."""
+        torch = sys.modules["torch"]
+        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+        return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
 
 
 @functools.cache
@@ -152,17 +148,21 @@ class CuPy(Kind):
         strides = None if flags.c_contiguous else tuple(step // array.itemsize for step in array.strides)
         return View(array, self, name, array.shape, array.data.ptr, array.device.id, strides)
 
-    def key(self, array: Any) -> tuple:
-        strides = None if array.flags.c_contiguous else array.strides
-        return array.dtype.char, array.shape, strides, array.device.id, array.data.ptr % ALIGNED
+    def seen(self, array: Any) -> tuple[tuple, int]:
+        address, strides = array.data.ptr, None if array.flags.c_contiguous else array.strides
+        return (array.dtype.char, array.shape, strides, array.device.id, address % ALIGNED), address
 
     def address(self, array: Any) -> int:
         return array.data.ptr
 
-    def new(self, array: Any, like: View, shape: tuple[int, ...]) -> Any:
-        cupy = sys.modules["cupy"]
-        with cupy.cuda.Device(like.device):
-            return cupy.empty_like(array, shape=None if shape == like.shape else shape)
+    def new(self, like: View, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        cupy, other = sys.modules["cupy"], None if shape == like.shape else shape
+
+        def make(array: Any) -> Any:
+            with cupy.cuda.Device(like.device):
+                return cupy.empty_like(array, shape=other)
+
+        return make
 
     def stream(self, device: int) -> int:
         return sys.modules["cupy"].cuda.get_current_stream(device).ptr
@@ -227,7 +227,8 @@ _KINDS = {"torch": Torch(), "cupy": CuPy()}
 
 # ---------------------------------------------------------------- telling them apart
 @functools.lru_cache(maxsize=256)
-def _kind_of_type(cls: type) -> Kind | None:
+def kind_of_type(cls: type) -> Kind | None:
+    """The kind that arrays of a type are of, those in GPU memory; None for other types."""
     for base in cls.__mro__:
         kind = _KINDS.get(base.__module__.partition(".")[0])
         if kind is not None:
@@ -244,7 +245,7 @@ def _kind_of_type(cls: type) -> Kind | None:
 
 def kind_of(value: Any) -> Kind | None:
     """The kind of an array in GPU memory; None for everything else."""
-    kind = _kind_of_type(type(value))
+    kind = kind_of_type(type(value))
     return kind if kind and kind.is_on_device(value) else None
 
 
@@ -295,6 +296,12 @@ def driver():
     return driver
 
 
+def driver_version() -> tuple[int, int]:
+    """(major, minor) of the newest CUDA that the driver knows."""
+    major, rest = divmod(_told(driver().cuDriverGetVersion), 1000)
+    return major, rest // 10
+
+
 @contextlib.contextmanager
 def made_current(device: int) -> Iterator[None]:
     """The GPU as the current one."""
@@ -340,7 +347,7 @@ def wait(stream: int, other: int, device: int) -> None:
 
 
 #: (event, what is lent): in use until the event has come.
-_in_use: list[tuple[Any, list]] = []
+in_use: list[tuple[Any, list]] = []
 _in_use_lock = threading.Lock()
 
 
@@ -352,20 +359,17 @@ def keep_until_done(views: Iterable[View], stream: int) -> None:
     lent = [one for one in views if one.lent is not None]
     if lent:
         with _on(lent[0].device), _in_use_lock:
-            _in_use.append((_recorded(stream), lent))
+            in_use.append((_recorded(stream), lent))
 
 
 def let_go(device: int) -> None:
-    """Give borrowed memory back that was read; ``device`` is the GPU in use."""
-    # Nearly always: no lock, and the driver is not asked.
-    if not _in_use:
-        return
+    """Give borrowed memory back that was read; ``device`` is the GPU in use. To be asked while ``in_use``."""
     cuda = driver()
     with _on(device), _in_use_lock:
-        for one in _in_use[:]:
+        for one in in_use[:]:
             # An event that failed never comes.
             if cuda.cuEventQuery(one[0])[0] != cuda.CUresult.CUDA_ERROR_NOT_READY:
-                _in_use.remove(one)
+                in_use.remove(one)
                 _told(cuda.cuEventDestroy, one[0])
 
 

@@ -34,8 +34,8 @@ SERIES_SCALE, SERIES_TERMS = 4.0, 26
 class Format:
     """A format's type, the numbers of coefficients (q, p, t, h, u, d), bits of ln 2's high part, where t is fitted.
 
-    tanh changes its formula at z = ``tanh_far``: the rounding errors of 1 - 2 / (1 + e^2a) are small from there on, those
-    of d(z) up to there.
+    tanh changes its formula at z = ``tanh_far``: rounding errors of d(z) are small up to there, those of
+    1 - 2 / (1 + e^2a) beyond.
     """
 
     dtype: type

@@ -56,19 +56,29 @@ class Form:
         self.defaults = tuple(parameter.default for parameter in record.parameters)
         #: Arguments that are enough: the arrays, where every parameter has a default.
         self.enough = len(self.input_names) if None not in self.defaults else None
+        #: Arguments that are all arrays and parameters.
+        self.most = len(self.input_names) + len(self.defaults)
         known = {*self.input_names, *(parameter.name for parameter in record.parameters)}
         accepted = self.__signature__.parameters.values()
         self.keywords = {one.name: one.default for one in accepted if one.name not in known}
+        #: Those that say nothing of how to compute.
+        self.device_keywords = self.keywords.keys() & {"axis", "out"}
         names = [parameter.name for parameter in record.parameters]
         #: What may be given by name, by how many parameters are given by place.
         self.nameable = [{*names[k:], *self.keywords} for k in range(len(names) + 1)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
+            # Most calls: handing on no keywords is the cheapest call.
             if not kwargs and len(args) == self.enough:
                 return self.device_form(args, self.defaults)
-            inputs, params, keywords = self._bind(args, kwargs)
-            return self.device_form(inputs, params, **keywords)
+            if kwargs.keys() <= self.device_keywords:
+                if len(args) == self.enough:
+                    return self.device_form(args, self.defaults, **kwargs)
+                if len(args) == self.most:
+                    count = len(self.input_names)
+                    return self.device_form(args[:count], args[count:], **kwargs)
+            return self._on_device(*self._bind(args, kwargs))
         inputs, params, keywords = self._bind(args, kwargs)
         arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
         if len(arrays) == 2:
@@ -82,7 +92,11 @@ class Form:
         """The form for arrays in GPU memory, or TypeError."""
         if self.form in HOST_FORMS:
             raise TypeError(f"{self.__qualname__} takes no arrays in GPU memory: copy them to the host")
-        return self.origin.on_device(self.form)
+        # Python calls a method sooner than an object.
+        return self.origin.on_device(self.form).__call__
+
+    def _on_device(self, inputs: tuple, params: tuple, keywords: dict) -> Any:
+        return self.device_form(inputs, params, **keywords)
 
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> Any:
         values = self._parameters(params, arrays[-1], dtype)
@@ -289,6 +303,11 @@ class DrawnForm(Form):
         (out,) = self._outputs(keywords["out"], x, dtype, 1)
         replace(self.origin, name=self.record.drawn).form("value")(x, slope, out=out)
         return out, slope
+
+    def _on_device(self, inputs: tuple, params: tuple, keywords: dict) -> Any:
+        if keywords["training"]:
+            raise TypeError("training draws on the host, and x is in GPU memory: copy it to the host")
+        return self.device_form(inputs, params, out=keywords["out"])
 
 
 class Missing:

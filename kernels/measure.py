@@ -255,12 +255,12 @@ def example_parameters(case: Case) -> tuple[float, ...]:
     return tuple(float(named(case.dtype).type(p)) for p in case.record.example_parameters)
 
 
-def make_inputs(case: Case) -> tuple[np.ndarray, ...]:
-    """x, or (grad_output, x), or (grad_output, y)."""
-    x = _shaped(case.data, case, "x")
+def make_inputs(case: Case, shape: tuple[int, ...] | None = None) -> tuple[np.ndarray, ...]:
+    """x, or (grad_output, x), or (grad_output, y); x is of ``shape``, by default as ``row_shape`` has it."""
+    x = _shaped(case.data, case, "x", shape)
     if not case.form.startswith("backward"):
         return (x,)
-    g = _shaped("gradient", case, "value")
+    g = _shaped("gradient", case, "value", shape)
     if case.form == "backward":
         return g, x
     params = case.record.example_parameters
@@ -275,9 +275,9 @@ def make_outputs(case: Case) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
     return first, _shaped("out2", case, case.form)
 
 
-def _shaped(pool: str, case: Case, form: str) -> np.ndarray:
+def _shaped(pool: str, case: Case, form: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Numbers of a pool in the shape of x, or of a form's result."""
-    shape = case.record.result_shape(form, row_shape(case.record, case.n))
+    shape = case.record.result_shape(form, shape or row_shape(case.record, case.n))
     return _pool(pool, case.dtype, math.prod(shape)).reshape(shape)
 
 

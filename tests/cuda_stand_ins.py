@@ -114,6 +114,9 @@ class Streams:
     def cuCtxGetDevice(self) -> tuple[int, int]:  # noqa: N802
         return 0, 0
 
+    def cuDriverGetVersion(self) -> tuple[int, int]:  # noqa: N802
+        return 0, 13_000
+
     def cuEventCreate(self, flags: int) -> tuple[int, str]:  # noqa: N802
         return 0, f"event {len(self.recorded)}"
 

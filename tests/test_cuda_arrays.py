@@ -28,7 +28,7 @@ import sys
 sys.setswitchinterval(1e-5)
 import numpy as np, kernels, cuda_stand_ins as stand_ins
 from kernels import device_arrays, dlpack
-from kernels.fastest import geglu, prelu, relu, softmax, swish
+from kernels.fastest import geglu, prelu, relu, rrelu, softmax, swish
 from numba import cuda
 stand_ins.install_cupy()
 random = np.random.default_rng(0)
@@ -46,6 +46,7 @@ for make in (cuda.to_device, stand_ins.array):
     same(kernels.accurate.swish.backward(gradient, on, 1.5), kernels.accurate.swish.backward(g, x, 1.5))
     for mine, theirs in zip(swish.value_and_derivative(on, 1.0), swish.value_and_derivative(x, 1.0)):
         same(mine, theirs)
+    same(rrelu(on, 0.1, upper=0.3), rrelu(x, 0.1, 0.3))
     same(softmax(on), softmax(x))
     same(geglu(on, axis=1), geglu(x, axis=1))
     weight = np.linspace(-1, 1, 4, dtype=np.float32)
@@ -136,7 +137,7 @@ def driver(monkeypatch):
     def launcher(choice, device):
         made.compiled.append(choice)
         made.devices.append(device)
-        return cuda_launch.Launcher(made, 1, choice.layout)
+        return cuda_launch.Launcher(made, 1, choice.layout).launch
 
     stand_ins.install_cupy()
     monkeypatch.setattr(numba_cuda, "_launcher", launcher)
@@ -203,7 +204,7 @@ def test_kernels_run_on_the_gpu_of_their_arrays(driver, made_current):
 def test_new_arrays_are_on_the_gpu_of_the_input(made_current, monkeypatch):
     monkeypatch.setattr("numba.cuda.device_array", lambda shape, dtype: (shape, dtype))
     view = device_arrays.View(None, device_arrays.Kind(), "float64", (3,), 16, 1)
-    assert view.kind.new(None, view, (4,)) == ((4,), np.float64)
+    assert view.kind.new(view, (4,))(None) == ((4,), np.float64)
     assert made_current == [1]
 
 
@@ -340,11 +341,11 @@ def test_borrowed_memory_is_kept_until_it_was_read(monkeypatch):
     for view in views:
         device_arrays.keep_until_done([view], 7)
     device_arrays.let_go(0)
-    assert [kept for _, kept in device_arrays._in_use] == [[views[0]], [views[1]]]
+    assert [kept for _, kept in device_arrays.in_use] == [[views[0]], [views[1]]]
     # One has come, and one has failed.
     streams.ended = dict(zip(streams.recorded, (0, 719), strict=True))
     device_arrays.let_go(0)
-    assert not device_arrays._in_use
+    assert not device_arrays.in_use
     assert not streams.recorded
 
 
@@ -375,6 +376,7 @@ REFUSED = {
     "odd halves": (lambda f, x: f.glu(stand_ins.array(x.numbers[:, :5])), ValueError, "two halves"),
     "a number on the GPU": (lambda f, x: f.leaky_relu(x, x), TypeError, "negative_slope must be a number"),
     "weights": (lambda f, x: f.prelu(x, stand_ins.array(x.numbers[0, :5])), ValueError, "does not fit x of shape"),
+    "training": (lambda f, x: f.rrelu(x, training=True), TypeError, "training draws on the host"),
     "a jacobian": (lambda f, x: f.softmax.jacobian(x), TypeError, "copy them to the host"),
     "another backend": (lambda f, x: kernels.get("relu", "numpy")(x), TypeError, "those that do are cuda, fastest"),
 }
@@ -398,6 +400,24 @@ def test_without_a_driver_the_error_says_what_is_missing(monkeypatch):
 
     with pytest.raises(kernels.BackendUnavailable, match="no usable NVIDIA driver"):
         tanh(stand_ins.array(np.ones(3, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION: the provided PTX was compiled with an unsupported toolchain", True),
+        ("ptxas application ptx input, line 9; fatal : Unsupported .version 9.5; current version is '9.0'", True),
+        ("CUDA_ERROR_OUT_OF_MEMORY", False),
+    ],
+)
+def test_a_driver_older_than_the_compiler_is_told(said, told, monkeypatch):
+    streams = stand_ins.Streams()
+    monkeypatch.setattr(device_arrays, "driver", lambda: streams)
+    with pytest.raises(RuntimeError) as raised, numba_cuda._old_driver_told():
+        raise RuntimeError(said)
+    assert isinstance(raised.value, kernels.BackendUnavailable) is told
+    assert ("of CUDA 13.0, is older" in str(raised.value)) is told
+    assert ('pip install "cuda-toolkit==13.0.*"' in str(raised.value)) is told
 
 
 def test_too_little_memory_is_a_memory_error(monkeypatch):

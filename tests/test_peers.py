@@ -155,7 +155,8 @@ def test_parameter_arrays_are_refused(peer):
 @pytest.mark.parametrize("name", PEERS)
 def test_an_absent_library_says_how_to_install_it(name, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    with pytest.raises(BackendUnavailable, match=rf'pip install .*{name}.* \(or "activation-kernels\[peers\]"\)'):
+    extra = r"activation-kernels\[peers(-cuda)?\]"
+    with pytest.raises(BackendUnavailable, match=rf'pip install .*{name}.* \(or "{extra}"\)'):
         available(name)
 
 

@@ -17,7 +17,7 @@ from kernels.report.findings import Findings
 from kernels.report.race import Race, label, loss, summary
 
 TINY = plan.Scope("quick", (1, 10**5), 0.001, 1.0)
-INSTALLED = [name for name, peer in PEERS.items() if peer.reason() is None]
+INSTALLED = [name for name, peer in PEERS.items() if peer.reason() is None and not peer.only_device]
 needs_one = pytest.mark.skipif(not INSTALLED, reason='no peer is installed: pip install "activation-kernels[peers]"')
 
 

@@ -48,6 +48,8 @@ class Backend:
     textbook_name: str | None = None
     #: Takes arrays in GPU memory, too.
     takes_device: bool = False
+    #: Computes on a GPU only: measured there, and no contestant of the CPU's race.
+    only_device: bool = False
 
     @property
     def module(self) -> ModuleType:
@@ -98,6 +100,11 @@ _BACKENDS = (
     Backend("onnxruntime", "kernels.backends.peers.onnx_runtime", "ONNX Runtime", False, "#edc948", "h", peer=True),
     Backend("numexpr", "kernels.backends.peers.numexpr_vm", "numexpr", False, "#a0cbe8", "<", peer=True),
     Backend("tensorflow", "kernels.backends.peers.tensorflow_cpu", "TensorFlow", False, "#8cd17d", ">", peer=True),
+    Backend(
+        *("triton", "kernels.backends.peers.triton_jit", "Triton", False, "#6b4c9a", "d"),
+        peer=True,
+        only_device=True,
+    ),
 )
 
 #: name -> Backend

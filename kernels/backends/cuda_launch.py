@@ -9,7 +9,7 @@ import ctypes
 import functools
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -77,11 +77,11 @@ class _Packed(threading.local):
         self.size = ctypes.c_size_t(size)
         where = ctypes.addressof(self.buffer), ctypes.addressof(self.size)
         self.extra = (ctypes.c_void_p * 5)(_BUFFER, where[0], _BUFFER_SIZE, where[1], _END)
-        self.address = ctypes.addressof(self.extra)
+        self.place = self.buffer, ctypes.addressof(self.extra)
 
 
 class Launcher:
-    """A compiled kernel: ``launcher(config, stream, values, arrays)``.
+    """A compiled kernel: ``launch(config, stream, values, arrays)``.
 
     ``config`` is blocks, threads and bytes of shared memory, ``values`` are the arguments as ``layout`` has them
     (``struct``; P is an address), ``arrays`` those that the addresses are of.
@@ -93,37 +93,36 @@ class Launcher:
         self.packing = struct.Struct(layout)
         self.packed = _Packed(self.packing.size)
 
-    def __call__(self, config: tuple[int, int, int], stream: int, values: tuple, arrays: Sequence[View]) -> None:
-        self.packing.pack_into(self.packed.buffer, 0, *values)
+    def launch(self, config: tuple[int, int, int], stream: int, values: tuple, arrays: Sequence[View]) -> None:
+        buffer, packed = self.packed.place
+        self.packing.pack_into(buffer, 0, *values)
         device = arrays[0].device
         if is_current(self.driver, device):
-            self._launch(config, stream)
+            self._launch(config, stream, packed)
         else:
             with made_current(device):
-                self._launch(config, stream)
+                self._launch(config, stream, packed)
 
-    def _launch(self, config: tuple[int, int, int], stream: int) -> None:
+    def _launch(self, config: tuple[int, int, int], stream: int, packed: int) -> None:
         blocks, threads, shared = config
-        (error,) = self.driver.cuLaunchKernel(
-            self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, self.packed.address
-        )
+        (error,) = self.driver.cuLaunchKernel(self.function, blocks, 1, 1, threads, 1, 1, shared, stream, 0, packed)
         if error:
             raise RuntimeError(f"the GPU did not take the kernel: {error.name}")
 
 
-def compiled(kernel, layout: str) -> Launcher:
-    """The launcher of a kernel that Numba compiled for one signature."""
+def compiled(kernel, layout: str) -> Callable:
+    """What launches a kernel that Numba compiled for one signature."""
     from cuda.bindings import driver
 
     (code,) = kernel.overloads.values()
     launcher = Launcher(driver, driver.CUfunction(int(code._codelibrary.get_cufunc().handle)), layout)
     # The code is unloaded with the last reference to it.
     launcher.kernel = kernel
-    return launcher
+    return launcher.launch
 
 
 # ---------------------------------------------------------------- in the simulator
-def simulated(kernel, layout: str):
+def simulated(kernel, layout: str) -> Callable:
     """As ``compiled``, for a kernel of the simulator."""
 
     def launcher(config: tuple[int, int, int], stream: int, values: tuple, arrays: Sequence[View]) -> None:

@@ -265,7 +265,7 @@ def _logarithm(real: type, sum_of: Callable) -> Callable:
 
 
 def _sum_of_terms(compute: str, paired: bool) -> Callable:
-    """Adds a lane's terms in scratch memory to its sum and to what rounding took: from that, and from each, ``apart``."""
+    """Adds a lane's terms in scratch memory to its sum, and what rounding took from it, or from each, to another."""
     text = formulas(compute)
     rounding_of_sum, add = text["rounding_of_sum"], primitives(text["real"])["rounded_add"]
 

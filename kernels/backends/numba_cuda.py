@@ -32,6 +32,8 @@ from kernels.half import format_behind, is_half
 
 INSTALL = 'pip install "activation-kernels[cuda13]" (or [cuda12] for a driver of CUDA 12)'
 
+#: What drivers and linkers say of code whose compiler is newer than they are.
+TOO_NEW = ("UNSUPPORTED_PTX_VERSION", "Unsupported .version", "INVALID_IMAGE")
 
 #: Calls of a form that are kept prepared.
 MOST_READY = 1024
@@ -229,13 +231,32 @@ def _launcher(choice: Choice, device: int):
 
     why = reason()
     if why is not None:
-        raise BackendUnavailable(f"backend 'cuda' is not available: {why}")
+        raise _unavailable(why)
     if is_simulated():
         return cuda_launch.simulated(_cuda().jit(_text(choice)), choice.layout)
     # Without link-time optimisation the PTX that the tests read is the code that runs.
-    with _cuda().gpus[device]:
+    with _cuda().gpus[device], _old_driver_told():
         kernel = _cuda().jit(_signature(choice.layout), fastmath=False, opt=True, lto=False)(_text(choice))
         return cuda_launch.compiled(kernel, choice.layout)
+
+
+def _unavailable(why: str) -> BackendUnavailable:
+    return BackendUnavailable(f"backend 'cuda' is not available: {why}")
+
+
+@contextlib.contextmanager
+def _old_driver_told() -> Iterator[None]:
+    """Says what to do where the driver does not take what the compiler made."""
+    try:
+        yield
+    except Exception as error:
+        if not any(words in str(error) for words in TOO_NEW):
+            raise
+        of = "{}.{}".format(*device_arrays.driver_version())
+        raise _unavailable(
+            f"the driver, of CUDA {of}, is older than the CUDA compiler installed here: update the driver, or take "
+            f'the compiler of its version: pip install "cuda-toolkit=={of}.*" with {INSTALL}'
+        ) from error
 
 
 @contextlib.contextmanager
@@ -348,7 +369,8 @@ class _Ready(NamedTuple):
     prepared: Prepared
     #: Without its array, which would live as long as this.
     x: View
-    shape: tuple[int, ...]
+    #: Makes an output of x.
+    new: Callable
     #: Bytes of the inputs, and of the output.
     sizes: tuple[int, ...]
     size: int
@@ -365,10 +387,10 @@ class OnDevice(_Form):
         self.ready: dict[tuple, _Ready] = {}
 
     def __call__(self, inputs: Sequence, parameters: Sequence, out=None, axis: int = -1):
-        key = self._key(inputs, parameters, out, axis)
+        key, sources, target = self._seen(inputs, parameters, out, axis)
         ready = self.ready.get(key)
         if ready is not None:
-            return self._again(ready, inputs, out)
+            return self._again(ready, inputs[-1], sources, out, target)
         views = [device_arrays.view(*each) for each in zip(inputs, self.names, strict=True)]
         x = views[-1]
         axis = self._axis(axis, x)
@@ -389,43 +411,52 @@ class OnDevice(_Form):
                 self.ready.clear()
             like = dataclasses.replace(x, array=None, lent=None)
             sizes = tuple(one.nbytes for one in views)
-            self.ready[key] = _Ready(x.kind, prepared, like, shape, sizes, targets[0].nbytes)
+            self.ready[key] = _Ready(x.kind, prepared, like, x.kind.new(like, shape), sizes, targets[0].nbytes)
         if not is_simulated():
             device_arrays.keep_until_done([*views, *weights], stream)
-            device_arrays.let_go(x.device)
+            if device_arrays.in_use:
+                device_arrays.let_go(x.device)
         outs = tuple(x.kind.result(x, new) if out is None else new.array for new in targets)
         return outs if self.pair else outs[0]
 
-    def _key(self, inputs: Sequence, parameters: Sequence, out, axis: int) -> tuple | None:
-        """All that a call depends on but the addresses; None where that is not told at a glance."""
-        kind = device_arrays.kind_of(inputs[-1])
-        if kind is None or (out is not None and (self.pair or type(out) is not type(inputs[-1]))):
-            return None
-        keys = kind.key(inputs[-1]), out if out is None else kind.key(out), axis
+    def _seen(self, inputs: Sequence, parameters: Sequence, out, axis: int) -> tuple[tuple | None, Sequence, int]:
+        """(all that a call depends on but the addresses, those of the inputs, that of out).
+
+        The first is None where it is not told at a glance.
+        """
+        x = inputs[-1]
+        # Whether it is in GPU memory need not be asked: what was prepared is for arrays that are.
+        kind = device_arrays.kind_of_type(type(x))
+        found = kind and kind.seen(x)
+        if found is None or (out is not None and (self.pair or type(out) is not type(x))):
+            return _UNSEEN
+        key, source = found
+        about, target = (None, 0) if out is None else kind.seen(out)
+        keys, sources = (key, about, axis), (source,)
         if len(inputs) == 2:
-            if type(inputs[0]) is not type(inputs[1]):
-                return None
-            keys += (kind.key(inputs[0]),)
+            if type(inputs[0]) is not type(x):
+                return _UNSEEN
+            key, source = kind.seen(inputs[0])
+            keys, sources = (*keys, key), (source, *sources)
         for value in parameters:
             if type(value) not in (float, int):
-                return None
+                return _UNSEEN
             # As text, for -0.0 and 0.0 are equal, and NaN is not.
             keys += (value if value > 0 or value < 0 else repr(value),)
-        return None if keys[0] is None else keys
+        return keys, sources, target
 
-    def _again(self, ready: _Ready, inputs: Sequence, out):
+    def _again(self, ready: _Ready, x, sources: Sequence[int], out, target: int):
         """The same with other arrays of the same kind, shape, dtype, strides, alignment and GPU."""
-        kind, x = ready.kind, ready.x
-        sources = list(map(kind.address, inputs))
+        kind, like = ready.kind, ready.x
         if out is not None:
-            self._check_place(kind.address(out), sources, ready)
-            outs = (out,)
-        elif self.pair:
-            outs = kind.new(inputs[-1], x, ready.shape), kind.new(inputs[-1], x, ready.shape)
+            self._check_place(target, sources, ready)
+            outs, targets = (out,), (target,)
         else:
-            outs = (kind.new(inputs[-1], x, ready.shape),)
-        ready.prepared.launch(sources, list(map(kind.address, outs)), kind.stream(x.device), (x,))
-        device_arrays.let_go(x.device)
+            outs = (ready.new(x), ready.new(x)) if self.pair else (ready.new(x),)
+            targets = [kind.address(one) for one in outs]
+        ready.prepared.launch(sources, targets, kind.stream(like.device), (like,))
+        if device_arrays.in_use:
+            device_arrays.let_go(like.device)
         return outs if self.pair else outs[0]
 
     def _axis(self, axis: int, x: View) -> int:
@@ -495,6 +526,8 @@ class OnDevice(_Form):
             raise ValueError("the two outputs share memory: give two separate arrays")
 
 
+#: What is seen of a call that has to be looked at.
+_UNSEEN = None, (), 0
 _OVERLAP = "out shares memory with an input without being that input: give an array of its own"
 
 

@@ -2,8 +2,8 @@
 
 A sample is one launch between two CUDA events, after the second-level cache was overwritten: at least SAMPLES of them.
 The ceiling is the device's own copy of as many bytes, measured in the same way in the same run. What a call costs the
-host, and what it takes to bring arrays to the device and back, are rows of their own. PyTorch, torch.compile (whose
-code is Triton's), CuPy and JAX are measured on the same data where they are installed and see the GPU. JAX computes on
+host, and what it takes to bring arrays to the device and back, are rows of their own. PyTorch, torch.compile, kernels
+written in Triton, CuPy and JAX are measured on the same data where they are installed and see the GPU. JAX computes on
 streams that no event can be put on: its calls are timed by the host's clock, and their rows say so.
 """
 
@@ -150,6 +150,16 @@ def torches(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
         yield Contestant(name, call, lambda call=call: (call().cpu().numpy(),))
 
 
+def tritons(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
+    """A kernel written in Triton, where there are Triton and a PyTorch that sees the GPU."""
+    module, dtype = BACKENDS["triton"].module, named(case.dtype).type
+    if module.reason() is not None or module.absent(case.record, case.form, dtype):
+        return
+    own = module.own(case.record, case.form, dtype, case.record.example_parameters, into=False)
+    call = functools.partial(own, *map(module.to_own, inputs))
+    yield Contestant("triton", call, lambda: (module.to_numpy(call()),))
+
+
 def cupys(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
     """CuPy's own function, into memory that is there, where it has one."""
     if importlib.util.find_spec("cupy") is None or case.form != "value" or case.dtype == "bfloat16":
@@ -187,7 +197,7 @@ def jaxes(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
     yield Contestant("jax", call, lambda: tuple(map(np.asarray, jax.tree.leaves(call()))), "host")
 
 
-PEERS = (torches, cupys, jaxes)
+PEERS = (torches, tritons, cupys, jaxes)
 
 
 # ---------------------------------------------------------------- a run
@@ -265,7 +275,7 @@ def _ceiling(size: int, gpu: Gpu) -> float:
 
 
 def _rows(case: Case, columns: int | None, gpu: Gpu, ceiling: float) -> Iterator[Row]:
-    inputs = [x.reshape(-1, columns) if columns else x for x in make_inputs(case)]
+    inputs = make_inputs(case, (case.n // columns, columns) if columns else None)
     expected = _expected(case, inputs)
     with contextlib.ExitStack() as stack:
         for peer in ("torch", "jax"):

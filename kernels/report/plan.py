@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
-from kernels.backends import OWN, PEERS, BackendUnavailable, absence, available, find
+from kernels.backends import OWN, PEERS, Backend, BackendUnavailable, absence, available, find
 from kernels.constants import DTYPES
 from kernels.half import is_half, named
 from kernels.measure import DATA, FORMS, Case
@@ -170,12 +170,17 @@ def _rivals(asked: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise KeyError(f"unknown peer {name!r}; known are: all, {', '.join(PEERS)}")
         if name != "all":
             available(name)
-    left_out = {name: reason for name, peer in PEERS.items() if (reason := peer.reason()) is not None}
+    left_out = {name: why for name, peer in PEERS.items() if (why := _not_raced(peer)) is not None}
     chosen = [name for name in PEERS if name not in left_out and (everyone or name in asked)]
     if not chosen:
         raise BackendUnavailable(f"no peer can run here: {'; '.join(left_out.values())}")
     others = {} if everyone else {name: "not asked for" for name in PEERS if name not in asked}
     return [DISPATCHER, BASELINE, *chosen], left_out | others
+
+
+def _not_raced(peer: Backend) -> str | None:
+    on_gpu = "it computes on a GPU, where --device cuda measures it" if peer.only_device else None
+    return peer.reason() or on_gpu
 
 
 def _race(scope: Scope, records: Iterable[Activation], dtypes: Sequence[str]) -> Iterator[Case]:

@@ -28,11 +28,11 @@ from kernels.activations import Activation
 from kernels.half import is_half
 
 
-def missing(title: str, module: str, install: str) -> str | None:
+def missing(title: str, module: str, install: str, extra: str = "peers") -> str | None:
     """None where a library is installed, else the sentence that says how to install it; imports nothing."""
     if util.find_spec(module) is not None:
         return None
-    return f'{title} is not installed: pip install {install} (or "activation-kernels[peers]")'
+    return f'{title} is not installed: pip install {install} (or "activation-kernels[{extra}]")'
 
 
 def variants() -> tuple[str, ...]:
