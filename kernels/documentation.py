@@ -93,6 +93,11 @@ def _facts(record: Activation, form: str) -> list[str]:
             f"{what}, in ULP, compiled backends: float32 {bounds.float32:g}, float64 {bounds.float64:g}, "
             f"float32 of the accurate class {bounds.accurate:g}."
         )
+    if record.elementwise and form in ("backward", "backward_from_output"):
+        facts.append(
+            "float16 and bfloat16: the product in float32, rounded once: at most 0.51 ULP, "
+            "except where float32 has the factor beside a root or subnormal."
+        )
     if record.kinks and form != "value":
         facts.append("At a kink: " + "; ".join(f"f'({k.at:g}) = {k.derivative}" for k in record.kinks) + ".")
     if record.special and form in ("value", "derivative"):

@@ -27,11 +27,8 @@ HALVES = {"float16": Half(11, 2.0**-14, 65520.0), "bfloat16": Half(8, 2.0**-126,
 
 
 def format_behind(form: str) -> str:
-    """The format whose results, rounded once, elementwise functions of half types give in a form; rows give float32's.
-
-    A factor may be far below what float32 holds and "wide" is made for, and the product above it.
-    """
-    return "float64" if form.startswith("backward") else "wide"
+    """The format whose results, rounded once, elementwise functions of half types give in a form; others: float32."""
+    return "float32" if form.startswith("backward") else "wide"
 
 
 def named(name: str) -> np.dtype:
@@ -86,16 +83,13 @@ def stored(result: np.ndarray, dtype: np.dtype | type, out: np.ndarray | None) -
 class Margin(NamedTuple):
     """How far a result in float32 may be off, and the store step that finds where that decides how it is rounded.
 
-    By ``steps`` of float32 numbers; or by relative |y| + least, a product with g also by scaled |g|. A product below
-    ``tiny`` may be that of an underflow.
+    By ``steps`` of float32 numbers; or by relative |y| + least.
     """
 
     step: str
     steps: int = 0
     relative: float = 0.0
     least: float = 0.0
-    scaled: float = 0.0
-    tiny: float = 0.0
 
 
 #: Rounded right without a look.
@@ -104,8 +98,6 @@ _EPS = 2.0**-23
 #: One operation on half types' numbers, rounded to float32 and then again, gives what rounding once does: float32 has
 #: twice their bits and two more.
 _ONE_ROUNDING = 0.5
-#: Nearly one rounding.
-_NEARLY_ONE = ("hardsigmoid", "hardswish_derivative")
 _BOTH = ("gelu_tanh_derivative", "hardsigmoid", "hardswish_derivative", "selu", "softsign", "tanh")
 #: Without parameters, and right for each number, though the bound does not promise it: tests/test_half.py does.
 SHOWN = {
@@ -135,15 +127,11 @@ STEPPED = {"float16": ("gelu", "hardswish"), "bfloat16": ("gelu", "gelu_tanh", "
 _STEP = 2.0**-12
 #: With a text of their own for half types' numbers.
 _OWN_TEXT = ("hardsigmoid", "hardswish", "hardswish_derivative")
-#: Below what half types can tell from zero.
-_UNDERFLOW = {"float16": 2.0**-100, "bfloat16": 2.0**-145}
-#: A factor that underflowed is off by less than this, times the other factor; in float16 that never shows.
-_UNDERFLOW_OF_FACTOR, _TINY = 2.0**-120, 2.0**-60
 
 
 def rounds_right(record: Activation, formula: str, dtype: str) -> bool:
     """Whether ``text_of_half``, in float32, is rounded right for all numbers of a half type, for any parameters."""
-    return formula in STEPPED[dtype] or margin(record, formula, dtype, product=False) is SURE
+    return formula in STEPPED[dtype] or margin(record, formula, dtype) is SURE
 
 
 def text_of_half(formula: str) -> str:
@@ -157,24 +145,13 @@ def step_up(formula: str, dtype: str) -> float:
     return half.smallest * 2.0 ** (1 - half.bits) * _STEP if formula in STEPPED[dtype] else 0.0
 
 
-def margin(record: Activation, formula: str, dtype: str, product: bool) -> Margin:
-    """How far a formula in float32, or its product with a gradient, may be off."""
+def margin(record: Activation, formula: str, dtype: str) -> Margin:
+    """How far a formula in float32 may be off."""
     bounds = record.ulp[formula.removeprefix(record.name).removeprefix("_") or "value"]
     near_root = 1.01 * bounds.absolute * _EPS
-    if not product and (formula in SHOWN[dtype] or (bounds.float32 <= _ONE_ROUNDING and not near_root)):
+    if formula in SHOWN[dtype] or (bounds.float32 <= _ONE_ROUNDING and not near_root):
         return SURE
-    # In units in the last place, which a power of two changes; the margin itself is rounded, too.
-    relative = (bounds.float32 + (1.02 if product else 0.51)) * _EPS
-    if near_root and product:
-        return Margin("save_tested", 0, relative, _UNDERFLOW[dtype], near_root)
     if near_root:
-        return Margin("save_tested", 0, relative, near_root)
-    if not product:
-        return Margin("save_near", math.ceil(bounds.float32))
-    if bounds.float32 == 0 and dtype == "float16":
-        return SURE
-    steps = math.ceil(2 * bounds.float32 + 0.5)
-    if dtype == "float16":
-        return Margin("save_near", steps)
-    tiny = _TINY if bounds.float32 > _ONE_ROUNDING and formula not in _NEARLY_ONE else 0.0
-    return Margin("save_near", steps, relative, _UNDERFLOW[dtype], _UNDERFLOW_OF_FACTOR if tiny else 0.0, tiny)
+        # In units in the last place, which a power of two changes; the margin itself is rounded, too.
+        return Margin("save_tested", 0, (bounds.float32 + 0.51) * _EPS, near_root)
+    return Margin("save_near", math.ceil(bounds.float32))

@@ -10,13 +10,21 @@ import pytest
 import kernels
 from kernels.activations import BOUND_OF, RECORDS
 from kernels.half import HALVES, SHOWN, STEPPED, rounded
+from kernels.ulp import ulp_errors, ulp_of
 from kernels.verify.findings import bits_differ
 from kernels.verify.halves import check_half, expected, numbers
-from kernels.verify.inputs import evaluate
+from kernels.verify.inputs import evaluate, possible_outputs
 
 ELEMENTWISE = [record for record in RECORDS if record.elementwise]
+PRODUCTS = [
+    (record.name, form)
+    for record in ELEMENTWISE
+    for form in record.forms
+    if form in ("backward", "backward_from_output")
+]
 ROWS_AND_PAIRS = [record for record in RECORDS if not record.elementwise]
-SCALES = (1.0, 2.0**-20, 2.0**14, 2.0**-130)
+#: Of grad_output; the last is near where bfloat16 ends, and infinite in float16.
+SCALES = (1.0, 2.0**-20, 2.0**14, 2.0**-130, 2.0**120)
 
 
 @pytest.fixture(params=list(HALVES))
@@ -87,18 +95,53 @@ def test_python_rounds_once(function, form, half):
     assert is_hard(function, form, x[different], right[different]).all()
 
 
-def test_products_are_rounded_once(function, half):
-    """backward is the product with what float64 gives for the derivative, infinities and underflow included."""
-    params = tuple(float(rounded(np.float64(p), half)) for p in function.example_parameters)
-    x = numbers(half)
-    factor = evaluate(function, "derivative", "fastest", "fast", x.astype(np.float64), x, params)
+def factors(scale: float, half: np.dtype) -> np.ndarray:
+    """A gradient for each number: random ones, a power of two or infinity among them."""
+    g = rounded(np.random.default_rng(1).standard_normal(numbers(half).size) * scale, half)
+    g[::61] = rounded(np.float64(scale), half)
+    g[::97] = rounded(np.float64(np.inf), half)
+    return g
+
+
+def example_parameters(record, half) -> tuple[float, ...]:
+    return tuple(float(rounded(np.float64(p), half)) for p in record.example_parameters)
+
+
+@pytest.mark.parametrize(("name", "form"), PRODUCTS)
+def test_products_are_those_of_float32_rounded_once(name, form, half):
+    """Infinities, subnormal numbers and what float32 can't hold included."""
+    function = kernels.ACTIVATIONS[name]
+    x, params = numbers(half), example_parameters(function, half)
     for scale in SCALES:
-        g = rounded(np.random.default_rng(1).standard_normal(x.size) * scale, half)
-        g[::97] = rounded(np.float64(np.inf), half)
-        with np.errstate(invalid="ignore", over="ignore"):
-            right = rounded(g.astype(np.float64) * factor, half)
+        g = factors(scale, half)
+        single = evaluate(function, form, "fastest", "fast", x.astype(np.float32), g.astype(np.float32), params)
+        right = rounded(single.astype(np.float64), half)
         for backend in compiled():
-            assert_bits(evaluate(function, "backward", backend, "fast", x, g), right, (backend, scale))
+            assert_bits(evaluate(function, form, backend, "fast", x, g, params), right, (backend, scale))
+
+
+@pytest.mark.parametrize(("name", "form"), PRODUCTS)
+def test_products_are_near_the_exact_ones(name, form, half):
+    """0.51 ULP and, times grad_output, what float32's derivative is off beside a root and where it is subnormal."""
+    function = kernels.ACTIVATIONS[name]
+    x, params = numbers(half), example_parameters(function, half)
+    if form == "backward_from_output":
+        x = possible_outputs(function, x)
+    ones = np.ones(x.size)
+    factor = evaluate(function, form, "fastest", "fast", x.astype(np.float64), ones, params)
+    bounds = function.ulp[form.replace("backward", "derivative")]
+    off = max(bounds.absolute * 2.0**-23, bounds.float32 * 2.0**-149)
+    for scale in SCALES:
+        g = factors(scale, half)[: x.size]
+        wide = g.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            exact = wide * factor
+            # float32 overflows before float64 does.
+            held = np.isfinite(exact) & (np.abs(factor) < float(np.finfo(np.float32).max))
+            allowed = 0.51 + np.abs(wide) * off / ulp_of(exact, half.type)
+        errors = ulp_errors(evaluate(function, form, "fastest", "fast", x, g, params), exact, half.type)
+        assert not np.flatnonzero(held & (errors > allowed)).size, (scale, errors[held].max())
+        assert half.name == "bfloat16" or (errors[held] <= 1.1).all()
 
 
 def test_a_parameter_is_rounded_once(half):

@@ -18,7 +18,7 @@ REGISTER = {"x86-64-v2": "xmm", "x86-64-v3": "ymm", "x86-64-v4": "zmm", "aarch64
 #: What scalar code has no use for; it moves and masks with packed instructions too.
 ARITHMETIC = r"\bv?(add|sub|mul|div|min|max|cmp\w*|fn?m(add|sub)\w*)p[sd]\b"
 #: What is left of a formula without arithmetic.
-MOVES = r"\bv?mov([au]p[sd]|dq[au]\d*)\b"
+MOVES = r"\bv?(mov([au]p[sd]|dq[au]\d*)|cvtph2ps)\b"
 
 
 def built_levels():
@@ -56,7 +56,7 @@ def loops_of(level):
 
 def half_loops():
     """The loops from a half type's codes to codes."""
-    return [
+    single = [
         f"{formula}_{half}"
         for record in RECORDS
         if record.elementwise
@@ -64,6 +64,8 @@ def half_loops():
         for half in HALF_TYPES
         if rounds_right(record, formula, half)
     ]
+    products = [f"{formula}_product_{half}" for record in RECORDS for formula in record.factors for half in HALF_TYPES]
+    return single + products
 
 
 @pytest.fixture(scope="module")

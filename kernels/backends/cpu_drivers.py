@@ -115,8 +115,8 @@ def pair_driver(compute: type, parallel: bool) -> Callable:
 
 
 @functools.cache
-def half_driver(parallel: bool) -> Callable:
-    """The loop over blocks of a half type's bit patterns, computed in float64."""
+def half_driver(compute: type, parallel: bool) -> Callable:
+    """The loop over blocks of a half type's bit patterns, computed in ``compute``."""
     span = _span(parallel)
 
     def over_blocks(load, save, first, second, x, g, out, out2, params, each):
@@ -124,7 +124,7 @@ def half_driver(parallel: bool) -> Callable:
             start = k * BLOCK
             stop = min(start + BLOCK, x.size)
             n = stop - start
-            source, result, other = np.empty(n), np.empty(n), np.empty(n)
+            source, result, other = np.empty(n, compute), np.empty(n, compute), np.empty(n, compute)
             call(load, x[start:stop], source, n, result, result)
             if each:
                 call(load, params[start:stop], other, n, result, result)

@@ -69,12 +69,13 @@ def elementwise(formula: str, compute: str, parameters: int, each: bool = False)
 
 
 @functools.cache
-def conversions(half: str) -> tuple[object, object]:
-    """The steps that load a half type's bit patterns as float64 and save float64 as such, rounded once."""
+def conversions(half: str, compute: type) -> tuple[object, object]:
+    """The steps that load a half type's bit patterns as numbers and save numbers as such, rounded once."""
     needs = {"bits": bits, "from_bits": from_bits, "copy_sign": primitives(np.float64)["copy_sign"]}
     widened, narrowed = numba_halves.bind(half, needs, jit)
-    load = compiled_typed(_loop(widened, 0, False), np.uint16, np.float64, np.float64)
-    return load, compiled_typed(_loop(narrowed, 0, False), np.float64, np.uint16, np.float64)
+    narrow = jit(lambda x: narrowed(np.float64(x)))
+    load = compiled_typed(_loop(widened, 0, False), np.uint16, compute, compute)
+    return load, compiled_typed(_loop(narrow, 0, False), compute, np.uint16, compute)
 
 
 @functools.cache

@@ -130,12 +130,11 @@ def _conversions(step: dict, dtype: str, compute: str) -> dict[str, int]:
 
 def _checked(step: dict, record: Activation, form: str, dtype: str) -> dict | None:
     """What computes a half type's results again where float32 leaves open how they are rounded; None: it never does."""
-    if dtype not in HALF_TYPES or not record.elementwise:
+    if dtype not in HALF_TYPES or not record.elementwise or form.startswith("backward"):
         return None
     names = [name for name in formulas(record, form) if name]
-    product = form.startswith("backward")
-    margins = [margin(record, name, dtype, product) for name in names]
-    if all(one is SURE for one in margins) and not product:
+    margins = [margin(record, name, dtype) for name in names]
+    if all(one is SURE for one in margins):
         return None
 
     behind = format_behind(form)
@@ -145,7 +144,6 @@ def _checked(step: dict, record: Activation, form: str, dtype: str) -> dict | No
 
     return {
         "save_tested": both([step[one.step, dtype] if one.step else 0 for one in margins]),
-        "multiply": step["multiply", behind],
         "wide": both([step[name, behind] for name in names]),
         "wide_each": both([step.get((f"{name}_each", behind), 0) for name in names]),
         "tests": both(margins),
@@ -153,11 +151,14 @@ def _checked(step: dict, record: Activation, form: str, dtype: str) -> dict | No
 
 
 def _direct(step: dict, record: Activation, form: str, dtype: str) -> tuple[int, int]:
-    """The loops from a half type's codes to codes; 0 where not all there are, or a result is a product."""
-    loops = [step.get((name, dtype), 0) for name in formulas(record, form) if name]
-    if dtype not in HALF_TYPES or not record.elementwise or form.startswith("backward") or 0 in loops:
+    """The loops from a half type's codes to codes; 0 where not all there are."""
+    if dtype not in HALF_TYPES or not record.elementwise:
         return 0, 0
-    return loops[0], loops[-1]
+    names = [name for name in formulas(record, form) if name]
+    if form.startswith("backward"):
+        names = [f"{names[0]}_product"]
+    loops = [step.get((name, dtype), 0) for name in names]
+    return (0, 0) if 0 in loops else (loops[0], loops[-1])
 
 
 def _look_up(step: dict, record: Activation, form: str, dtype: str, flops: int) -> tuple[int, int, int, int]:

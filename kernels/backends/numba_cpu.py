@@ -142,10 +142,12 @@ def _bind_halves(record: Activation, form: str, dtype: type, compute: str) -> Ca
     """An elementwise kernel of a half type: on bit patterns, by steps that load and save them."""
     from kernels.backends.cpu_drivers import half_driver, look_up_driver
     from kernels.backends.cpu_loops import conversions
+    from kernels.backends.numba_formulas import TYPES
 
-    nothing = np.empty(0, np.uint16)
+    real, nothing = TYPES[compute], np.empty(0, np.uint16)
     inputs, two = 2 if form.startswith("backward") else 1, form == "value_and_derivative"
-    steps = tuple(step.address for step in conversions(np.dtype(dtype).name))
+    driver = functools.partial(half_driver, real)
+    steps = tuple(step.address for step in conversions(np.dtype(dtype).name, real))
     plain = addresses(record, form, compute)
 
     def kernel(*args, out=None):
@@ -154,14 +156,14 @@ def _bind_halves(record: Activation, form: str, dtype: type, compute: str) -> Ca
         codes = x.view(np.uint16)
         results = [one.view(np.uint16) for one in (out if two else (out, nothing))]
         each = bool(params) and isinstance(params[0], np.ndarray)
-        values = params[0].view(np.uint16) if each else np.asarray(params, np.float64)
+        values = params[0].view(np.uint16) if each else np.asarray(params, real)
         found = known.results(values.tobytes(), x.size) if x.size >= LOOK_UP_FROM and inputs == 1 and not each else None
         if found is not None:
             _run(look_up_driver, x.size, (*found, codes, *results))
             return out
         g = args[0].view(np.uint16) if inputs == 2 else nothing
         pair = addresses(record, form, compute, each=True) if each else plain
-        _run(half_driver, x.size, (*steps, *pair, codes, g, *results, values, each))
+        _run(driver, x.size, (*steps, *pair, codes, g, *results, values, each))
         return out
 
     def every_result(params: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +171,7 @@ def _bind_halves(record: Activation, form: str, dtype: type, compute: str) -> Ca
         codes = np.arange(CODES, dtype=np.uint16)
         first, second = np.empty_like(codes), np.empty_like(codes) if two else nothing
         values = np.array(np.frombuffer(params))
-        _run(half_driver, CODES, (*steps, *plain, codes, nothing, first, second, values, False))
+        _run(driver, CODES, (*steps, *plain, codes, nothing, first, second, values, False))
         return first, second
 
     known = _Known(every_result)

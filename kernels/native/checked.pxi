@@ -2,10 +2,9 @@
 cdef extern from *:
     int first_bit "__builtin_ctzll"(uint64_t bits) noexcept nogil
 
-#: A block's inputs in float32; g is NULL where there is none.
+#: A block's inputs in float32.
 cdef struct Loaded:
     const float *x
-    const float *g
     const float *params
 
 
@@ -16,7 +15,6 @@ cdef enum:
 
 
 cdef int fill_checked(Checked *checked, dict source) except -1:
-    checked.multiply = <Kernel><uintptr_t>source["multiply"]
     for k in range(2):
         checked.wide[k] = <Kernel><uintptr_t>source["wide"][k]
         checked.wide_each[k] = <Kernel><uintptr_t>source["wide_each"][k]
@@ -25,29 +23,19 @@ cdef int fill_checked(Checked *checked, dict source) except -1:
         checked.tests[k].steps = test.steps
         checked.tests[k].relative = test.relative
         checked.tests[k].least = test.least
-        checked.tests[k].scaled = test.scaled
-        checked.tests[k].tiny = test.tiny
     return 0
 
 
 cdef void run_checked_block(const Task *task, intptr_t position, intptr_t m) noexcept nogil:
     """Load, compute and save a block of m elements."""
-    cdef Block x, g, params, result
+    cdef Block x, params, result
     cdef Loaded loaded
-    cdef const void *arguments[2]
     cdef intptr_t offset = position * task.itemsize
     loaded.x = <const float *>load(task, task.x + offset, m, x.numbers)
-    loaded.g = <const float *>load(task, task.g + offset, m, g.numbers) if task.kind == PRODUCT else NULL
     loaded.params = <const float *>task.params
     if task.each:
         loaded.params = <const float *>load(task, task.params + offset, m, params.numbers)
-    if is_fused(task):
-        arguments[0], arguments[1] = loaded.g, loaded.params
-        task.second(loaded.x, result.numbers, m, arguments)
-    else:
-        task.kernel(loaded.x, result.numbers, m, loaded.params)
-        if task.kind == PRODUCT:
-            task.multiply(loaded.g, result.numbers, m, NULL)
+    task.kernel(loaded.x, result.numbers, m, loaded.params)
     save_checked(task, 0, &loaded, <const float *>result.numbers, task.out + offset, m)
     if task.kind == PAIR:
         task.second(loaded.x, result.numbers, m, loaded.params)
@@ -67,7 +55,6 @@ cdef void save_checked(const Task *task, int which, const Loaded *loaded, const 
         task.save(result, place, m, NULL)
     else:
         test = task.checked.tests[which]
-        test.g = loaded.g
         task.checked.save_tested[which](result, place, m, &test)
         for word in range((m + HALF_WORD - 1) // HALF_WORD):
             while test.doubts[word]:
@@ -88,7 +75,6 @@ cdef void compute_again(const Task *task, int which, const Loaded *loaded, unsig
     """Some elements of a block in float64, rounded once."""
     cdef const Checked *checked = task.checked
     cdef double[AGAIN] x
-    cdef double[AGAIN] g
     cdef double[AGAIN] params
     cdef double[AGAIN] result
     cdef float[AGAIN] rounded
@@ -104,10 +90,6 @@ cdef void compute_again(const Task *task, int which, const Loaded *loaded, unsig
         checked.wide_each[which](x, result, n, params)
     else:
         checked.wide[which](x, result, n, task.wide_params)
-    if loaded.g != NULL:
-        for k in range(n):
-            g[k] = loaded.g[found[k if k < count else 0]]
-        checked.multiply(g, result, n, NULL)
     task.round(result, rounded, n, NULL)
     task.save(rounded, codes, n, NULL)
     for k in range(count):

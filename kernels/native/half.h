@@ -113,7 +113,27 @@ HALF_INLINE uint64_t half_bits(half_words lanes) {
 #endif
 
 /* ---------------------------------------------------------------- a word of numbers, inlined around a formula */
-/* They never leave the registers, and stand in any order: bfloat16's even ones and odd ones are apart in each vector. */
+/* What is left of an array is no whole word: it is copied to one, and its results from one. */
+typedef struct {
+    uint16_t x[HALF_WORD], g[HALF_WORD], out[HALF_WORD];
+} half_words_apart;
+
+/* n codes at x, or the first word of them, where a whole word can be read. */
+HALF_INLINE const uint16_t *half_word(const uint16_t *x, intptr_t n, uint16_t *place) {
+    if (n >= HALF_WORD)
+        return x;
+    memset(place, 0, HALF_WORD * sizeof *place);
+    memcpy(place, x, n * sizeof *x);
+    return place;
+}
+/* Where the results of a word go, and then those of what is left. */
+HALF_INLINE uint16_t *half_room(uint16_t *out, intptr_t n, uint16_t *place) { return n >= HALF_WORD ? out : place; }
+HALF_INLINE void half_rest(uint16_t *out, intptr_t n, const uint16_t *place) {
+    if (n < HALF_WORD)
+        memcpy(out, place, n * sizeof *out);
+}
+
+/* Numbers never leave the registers, and stand in any order: bfloat16's even ones and odd ones are apart in each vector. */
 HALF_INLINE void float16_widen_word(const uint16_t *x, float *out) {
     for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
         half_codes codes;

@@ -36,25 +36,18 @@ static void HALF(save)(const float *x, uint16_t *out, intptr_t n, const void *pa
     }
 }
 
-/* Where, of HALF_COUNT numbers at x, a tie is no farther away than the error; g is NULL where there is none. */
-HALF_INLINE half_words HALF(tested)(half_words words, const float *g, const half_test *test) {
+/* Where a tie is no farther away than the error. */
+HALF_INLINE half_words HALF(tested)(half_words words, const half_test *test) {
     half_words size = words & HALF_MAGNITUDE;
     half_reals error = (half_reals)size * test->relative + test->least;
-    half_words low, high;
-    if (g) {
-        half_words factor;
-        memcpy(&factor, g, sizeof factor);
-        factor &= HALF_MAGNITUDE;
-        error += (half_reals)factor * test->scaled;
-    }
-    low = (half_words)((half_reals)size - error);
+    half_words low = (half_words)((half_reals)size - error);
+    half_words high = (half_words)((half_reals)size + error);
     low &= (half_reals)low > 0.0f;
-    high = (half_words)((half_reals)size + error);
     return HALF(differ)(low, high);
 }
 
 /* Save HALF_WORD numbers; the doubts among them. */
-HALF_INLINE uint64_t HALF(save_word)(const float *x, const float *g, uint16_t *out, const half_test *test, int near) {
+HALF_INLINE uint64_t HALF(save_word)(const float *x, uint16_t *out, const half_test *test, int near) {
     uint64_t doubts = 0;
     for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
         half_words words, found;
@@ -62,63 +55,35 @@ HALF_INLINE uint64_t HALF(save_word)(const float *x, const float *g, uint16_t *o
         memcpy(&words, x + i, sizeof words);
         codes = HALF(narrowed)(words);
         memcpy(out + i, &codes, sizeof codes);
-        if (near) {
+        if (near)
             found = HALF(place)(words, test->steps) <= (uint32_t)(2 * test->steps);
-            if (g) {
-                /* Infinite or NaN: a factor that overflowed or underflowed beside one that did not. */
-                half_reals size = (half_reals)(words & HALF_MAGNITUDE);
-                found |= ((half_words)size >= HALF_INFINITY) | (size < test->tiny);
-            }
-        } else
-            found = HALF(tested)(words, g ? g + i : g, test);
+        else
+            found = HALF(tested)(words, test);
         doubts |= half_bits(found) << i;
     }
     return doubts;
 }
 
-HALF_INLINE void HALF(save_all)(const float *x, const float *g, uint16_t *out, intptr_t n, half_test *given, int near) {
-    float padded[HALF_WORD] = {0}, factors[HALF_WORD] = {0};
+HALF_INLINE void HALF(save_all)(const float *x, uint16_t *out, intptr_t n, half_test *given, int near) {
+    float padded[HALF_WORD] = {0};
     uint16_t rest[HALF_WORD];
     const half_test test = *given;
     intptr_t i = 0;
     for (; i + HALF_WORD <= n; i += HALF_WORD)
-        given->doubts[i / HALF_WORD] = HALF(save_word)(x + i, g ? g + i : g, out + i, &test, near);
+        given->doubts[i / HALF_WORD] = HALF(save_word)(x + i, out + i, &test, near);
     if (i < n) {
         memcpy(padded, x + i, (n - i) * sizeof *x);
-        if (g)
-            memcpy(factors, g + i, (n - i) * sizeof *g);
         /* Nothing is asked of what the numbers were filled up with. */
         given->doubts[i / HALF_WORD] =
-            HALF(save_word)(padded, g ? factors : g, rest, &test, near) & (((uint64_t)1 << (n - i)) - 1);
+            HALF(save_word)(padded, rest, &test, near) & (((uint64_t)1 << (n - i)) - 1);
         memcpy(out + i, rest, (n - i) * sizeof *out);
     }
 }
 
 static void HALF(save_tested)(const float *x, uint16_t *out, intptr_t n, half_test *test) {
-    if (test->g)
-        HALF(save_all)(x, test->g, out, n, test, 0);
-    else
-        HALF(save_all)(x, NULL, out, n, test, 0);
+    HALF(save_all)(x, out, n, test, 0);
 }
 
-/* Of products with ordinary factors, and of whatever is no product; no underflow times 2^60 is above ``tiny``. */
 static void HALF(save_near)(const float *x, uint16_t *out, intptr_t n, half_test *test) {
-    half_words large = {};
-    intptr_t i = 0;
-    if (test->g == NULL) {
-        HALF(save_all)(x, NULL, out, n, test, 1);
-        return;
-    }
-    if (test->scaled) {
-        for (; i + HALF_COUNT <= n; i += HALF_COUNT) {
-            half_words factor;
-            memcpy(&factor, test->g + i, sizeof factor);
-            large |= (half_reals)(factor & HALF_MAGNITUDE) > 0x1p60f;
-        }
-        if (i < n || half_bits(large)) {
-            HALF(save_tested)(x, out, n, test);
-            return;
-        }
-    }
-    HALF(save_all)(x, test->g, out, n, test, 1);
+    HALF(save_all)(x, out, n, test, 1);
 }

@@ -8,15 +8,11 @@
 #define HALF_WORD 64
 #define HALF_MOST 1024
 
-/* The error of y is at most ``steps`` of float32 numbers; or, where those say too little, relative |y| + least, and that of
- * a product with g also scaled |g|. Where a product is below ``tiny`` its factor may be an underflow. */
+/* The error of y is at most ``steps`` of float32 numbers; or, where those say too little, relative |y| + least. */
 typedef struct {
     int32_t steps;
-    float tiny;
     float relative;
     float least;
-    float scaled;
-    const float *g;
     uint64_t doubts[HALF_MOST / HALF_WORD]; /* a bit for each element */
 } half_test;
 

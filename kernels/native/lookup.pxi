@@ -1,5 +1,6 @@
-# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, and, in long
-# arrays, from a table: there are no more results than numbers, and one is looked up sooner than most are computed.
+# Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, by a product
+# with grad_output, and, in long arrays, from a table: there are no more results than numbers, and one is looked up sooner
+# than most are computed.
 
 cdef enum:
     #: Elements from which a call looks its results up; what is shorter may cost more in cache misses than it saves.

@@ -77,18 +77,14 @@ cdef struct RowParts:
 cdef extern from "half_test.h" nogil:
     ctypedef struct HalfTest "half_test":
         int steps
-        float tiny
         float relative
         float least
-        float scaled
-        const float *g
         uint64_t doubts[16]
     const int HALF_WORD
 
 #: Of a pair, the second of two is the derivative's.
 cdef struct Checked:
     Kernel[2] save_tested  # NULL: exact in float32
-    Kernel multiply  # in float64
     Kernel[2] wide
     Kernel[2] wide_each
     HalfTest[2] tests

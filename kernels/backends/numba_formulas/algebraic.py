@@ -141,7 +141,7 @@ def hardswish(x):
 
 def hardswish_derivative(x):
     """(2 x + 3) / 6 between the kinks."""
-    slope = sixth_of_sum(real(2) * clamp(x, real(3)))
+    slope = sixth_of_sum(real(2) * x)
     falling = real(0) if x <= real(-3) else slope
     return real(1) if x >= real(3) else falling
 

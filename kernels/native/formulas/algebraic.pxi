@@ -141,7 +141,7 @@ cdef inline real hardswish(real x) noexcept nogil:
 
 cdef inline real hardswish_derivative(real x) noexcept nogil:
     """(2 x + 3) / 6 between the kinks."""
-    cdef real slope = sixth_of_sum(<real>2 * clamp(x, <real>3))
+    cdef real slope = sixth_of_sum(<real>2 * x)
     cdef real falling = <real>0 if x <= <real>-3 else slope
     return <real>1 if x >= <real>3 else falling
 
@@ -162,7 +162,7 @@ cdef inline float hardswish_of_half(float x) noexcept nogil:
 
 
 cdef inline float hardswish_derivative_of_half(float x) noexcept nogil:
-    cdef float slope = sixth_of_half_sum(<float>2 * clamp(x, <float>3))
+    cdef float slope = sixth_of_half_sum(<float>2 * x)
     cdef float falling = <float>0 if x <= <float>-3 else slope
     return <float>1 if x >= <float>3 else falling
 
