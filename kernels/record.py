@@ -214,9 +214,9 @@ class Activation:
         return arrays.get(form, 2) * itemsize
 
 
-#: A row function is scalar formulas around fixed reductions (largest entry, sums): entry(x), term(x, largest),
-#: product(g, y), gradients (g, y, total of products), and value: of a term and the reciprocal of their sum, high and
-#: low, or of x, the largest entry and the logarithm of the sum.
+#: A row function is scalar formulas around fixed reductions (largest entry, sums): entry(x), parts(x, largest), which
+#: are (p, m) of a term p (1 + m), product(g, y), gradients (g, y, total of products), and value: of a term and the
+#: reciprocal of their sum, high and low, or of x, the largest entry and the logarithm of the sum.
 ROW_PARTS = ("entry", "parts", "value", "product")
 
 #: The loops of a row that is worked on in blocks, in the order of the dispatcher's RowParts; then comes a gradient's.
