@@ -4,6 +4,8 @@
 cdef enum:
     #: The state of a row is its largest entry and two numbers a lane.
     ROW_STATE = 1 + 2 * LANES
+    #: Elements of a block of rows that is streamed: with four times as many, rows wait for memory a fifth longer.
+    STREAMED_ROWS = 1024
 
 #: Passes over a row that is worked on in blocks.
 cdef enum Pass:
@@ -19,7 +21,8 @@ cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nog
     cdef intptr_t most = last - first
     cdef intptr_t count
     if scratch or task.kind == ROW_BACKWARD or streams_rows(task):
-        most = BLOCK // task.row if 0 < task.row <= BLOCK else 1
+        most = (STREAMED_ROWS if streams_rows(task) else BLOCK) // task.row if 0 < task.row <= BLOCK else 1
+        most = max(most, <intptr_t>1)
         most -= most % ROW_BATCH if most > ROW_BATCH else 0
     while first < last:
         count = min(most, last - first)
