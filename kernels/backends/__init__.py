@@ -166,8 +166,7 @@ def contestant(record: Activation, form: str, dtype: type, backend: str, accurac
     found, variant = available(backend)
     if not hasattr(found.text(variant), "wrap"):
         return bind(record, form, dtype, backend, accuracy)
-    function = get(record.name, backend, accuracy=accuracy)
-    return function if form == "value" else getattr(function, form)
+    return Origin(record.name, backend, accuracy).form(form)
 
 
 def get(name: str, backend: str = "fastest", *, accuracy: str = "fast") -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kernels import threads
 from kernels.activations import BOUND_OF, RECORDS, Activation, lookup
-from kernels.backends import PEERS, find, get
+from kernels.backends import PEERS, Origin, find
 from kernels.ulp import near_roots, ulp_errors
 from kernels.verify import references
 from kernels.verify.inputs import parameters, possible_outputs, quiet
@@ -64,8 +64,7 @@ class Entry:
     @property
     def function(self) -> Callable[..., np.ndarray]:
         """The form, as a caller has it."""
-        function = get(self.activation, self.backend, accuracy=self.accuracy)
-        return function if self.form == "value" else getattr(function, self.form)
+        return Origin(self.activation, self.backend, self.accuracy).form(self.form)
 
     def call(self, size: int) -> Callable[[np.ndarray], np.ndarray]:
         """The form as a function of up to ``size`` inputs alone."""
