@@ -18,11 +18,11 @@ cdef enum Pass:
 cdef void run_rows(const Task *task, intptr_t first, intptr_t last) noexcept nogil:
     """Rows first to last: whole where the kernels need no scratch or it fits a block, else block by block."""
     cdef bint scratch = task.load != NULL or (task.kind == ROW_BACKWARD and task.g == task.out)
+    cdef intptr_t block = STREAMED_ROWS if streams_rows(task) else BLOCK
     cdef intptr_t most = last - first
     cdef intptr_t count
     if scratch or task.kind == ROW_BACKWARD or streams_rows(task):
-        most = (STREAMED_ROWS if streams_rows(task) else BLOCK) // task.row if 0 < task.row <= BLOCK else 1
-        most = max(most, <intptr_t>1)
+        most = max(block // task.row, <intptr_t>1) if task.row else 1
         most -= most % ROW_BATCH if most > ROW_BATCH else 0
     while first < last:
         count = min(most, last - first)
