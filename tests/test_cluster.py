@@ -15,7 +15,9 @@ HOSTS = ("127.0.0.1", "127.0.0.2")
 def address():
     options = {"nthreads": 1, "dashboard_address": None}
     workers = {host: {"cls": distributed.Nanny, "options": {"host": host, **options}} for host in HOSTS}
-    scheduler = {"cls": distributed.Scheduler, "options": {"host": HOSTS[0], "dashboard_address": None}}
+    # A scheduler without an address for its pages takes port 8787, which something else may hold.
+    pages = {"dashboard": False, "dashboard_address": f"{HOSTS[0]}:0"}
+    scheduler = {"cls": distributed.Scheduler, "options": {"host": HOSTS[0], **pages}}
     with distributed.SpecCluster(workers=workers, scheduler=scheduler) as found:
         yield found.scheduler_address
 
