@@ -111,7 +111,6 @@ def _add_terms(name: str, compute: str) -> Callable:
     parts_of, term_of, start, zero = text[f"{name}_parts"], text["row_term"], text["SUM_START"], text["real"](0)
     rounding_of_sum, rounding_of_term = text["rounding_of_sum"], text["rounding_of_term"]
     kept = lookup(name).normaliser == "reciprocal"
-    rounded = kept and compute == "float64"
 
     @jit
     def add_term(x, out, i, largest, sums, lost, j):
@@ -119,10 +118,9 @@ def _add_terms(name: str, compute: str) -> Callable:
         one = term_of(p, m)
         total = sums[j] + one
         lost[j] += rounding_of_sum(total, one, sums[j])
-        if rounded:
-            lost[j] += rounding_of_term(one, p, m)
         sums[j] = total
         if kept:
+            lost[j] += rounding_of_term(one, p, m)
             out[i] = one
 
     @jit

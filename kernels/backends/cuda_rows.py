@@ -2,8 +2,8 @@
 
 A team of threads takes a row: a warp a short one, a block a longer one. Sums keep the order that every backend has,
 LANES sums of the elements i with i % LANES == lane and then a fixed tree, so that their bits are the same: a team's
-threads compute the terms, each its own, into shared memory, and its first warp adds them up. Float64's terms have what
-rounding took from them beside themselves.
+threads compute the terms, each its own, into shared memory, and its first warp adds them up. Terms that are divided by
+their sum have what rounding took from them beside themselves.
 ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
 """
 
@@ -61,15 +61,15 @@ class Dealt(NamedTuple):
 
 def deal(record: Activation, form: str, rows: int, n: int, itemsize: int) -> Dealt:
     """How ``rows`` rows of n numbers, computed in ``itemsize`` bytes, are dealt."""
-    projected, paired = record.normaliser == "threshold", itemsize == 8
-    room, needed = GEOMETRY.shared - BOARD_BYTES, n * itemsize * (1 if projected else held_arrays(form, paired))
+    projected, element = record.normaliser == "threshold", itemsize * held_arrays(record, form)
+    room, needed = GEOMETRY.shared - BOARD_BYTES, n * element
     held = needed <= room
     if projected or n <= GEOMETRY.warp_row:
         most = GEOMETRY.warps // LANES
         teams = max(1, min(most, room // needed)) if held else most
         blocks = min(-(-rows // teams), GEOMETRY.most_blocks)
         return Dealt("warp" if held else "long", blocks, teams * LANES, BOARD_BYTES + teams * needed * held)
-    shared = BOARD_BYTES + (needed if held else GEOMETRY.tile * itemsize * (1 + paired))
+    shared = BOARD_BYTES + (needed if held else GEOMETRY.tile * element)
     return Dealt("block" if held else "long", min(rows, GEOMETRY.most_blocks), GEOMETRY.block, shared)
 
 
@@ -264,7 +264,7 @@ def _logarithm(real: type, sum_of: Callable) -> Callable:
     return logarithm
 
 
-def _sum_of_terms(compute: str, paired: bool) -> Callable:
+def _sum_of_terms(compute: str, rounded: bool) -> Callable:
     """Adds a lane's terms in scratch memory to its sum, and what rounding took from it, or from each, to another."""
     text = formulas(compute)
     rounding_of_sum, add = text["rounding_of_sum"], primitives(text["real"])["rounded_add"]
@@ -275,7 +275,7 @@ def _sum_of_terms(compute: str, paired: bool) -> Callable:
             before = total
             total = add(before, one)
             lost = add(lost, rounding_of_sum(total, one, before))
-            if paired:
+            if rounded:
                 lost = add(lost, scratch[i + apart])
         return total, lost
 
@@ -314,11 +314,9 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     normalise, gradient = form != "backward_from_output", form != "value"
     threads, sync, maximum, sum_of, sum_of_pairs = team_of(team)
     read, tile_size = reading(entry, memory, real, threads, held), GEOMETRY.tile
-    subtracted = lookup(name).normaliser == "logarithm"
+    subtracted, paired = lookup(name).normaliser == "logarithm", compute == "float64"
     normaliser = device((_logarithm if subtracted else _reciprocal)(real, sum_of))
-    paired = compute == "float64"
-    rounded_terms = paired and not subtracted
-    sum_of_terms, sum_of_products = _sum_of_terms(compute, rounded_terms), _sum_of_products(paired)
+    sum_of_terms, sum_of_products = _sum_of_terms(compute, not subtracted), _sum_of_products(paired)
 
     def output_at(second, i, scratch, at, largest, high, low):
         """An entry of the result, from x or its term, the largest entry, and what the sum of the terms became."""
@@ -350,7 +348,7 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                     p, m = parts(x, largest)
                     one = term(p, m)
                     scratch[base + i] = one
-                    if rounded_terms:
+                    if not subtracted:
                         scratch[base + step + i] = rounding_of_term(one, p, m)
                 sync()
                 if thread < LANES:
@@ -384,12 +382,12 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                 y = gradient_of(real(widen(load(first, begin + i))), y, products)
             store(out, begin + i, narrow(y))
 
-    return each_row(device(one_row), team, real, held_arrays(form, paired) if held else 0)
+    return each_row(device(one_row), team, real, held_arrays(record, form) if held else 0)
 
 
-def held_arrays(form: str, paired: bool) -> int:
+def held_arrays(record: Activation, form: str) -> int:
     """How many numbers of an element a team holds: its term, and what rounding took or, later, the product with it."""
-    return 2 if paired or form != "value" else 1
+    return 1 if record.normaliser == "threshold" or (record.normaliser == "logarithm" and form == "value") else 2
 
 
 # ---------------------------------------------------------------- projections

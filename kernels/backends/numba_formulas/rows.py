@@ -69,7 +69,7 @@ def row_term(p, m):
 
 
 def rounding_of_term(term, p, m):
-    """What rounding took from it, in float64; the sum of float32's terms is near enough without."""
+    """What rounding took from it."""
     return fma(p, m, p - term)
 
 

@@ -33,7 +33,7 @@ cdef inline real row_term(real p, real m) noexcept nogil:
 
 
 cdef inline real rounding_of_term(real term, real p, real m) noexcept nogil:
-    """What rounding took from it, in float64; the sum of float32's terms is near enough without."""
+    """What rounding took from it."""
     return fma(p, m, p - term)
 
 
