@@ -111,6 +111,7 @@ def _add_terms(name: str, compute: str) -> Callable:
     parts_of, term_of, start, zero = text[f"{name}_parts"], text["row_term"], text["SUM_START"], text["real"](0)
     rounding_of_sum, rounding_of_term = text["rounding_of_sum"], text["rounding_of_term"]
     kept = lookup(name).normaliser == "reciprocal"
+    rounded = kept or compute == "float64"
 
     @jit
     def add_term(x, out, i, largest, sums, lost, j):
@@ -119,8 +120,9 @@ def _add_terms(name: str, compute: str) -> Callable:
         total = sums[j] + one
         lost[j] += rounding_of_sum(total, one, sums[j])
         sums[j] = total
-        if kept:
+        if rounded:
             lost[j] += rounding_of_term(one, p, m)
+        if kept:
             out[i] = one
 
     @jit
@@ -212,11 +214,28 @@ def _row_gradient(name: str, formula: str, compute: str) -> Callable:
     return backward
 
 
+@functools.cache
+def _tree_of_pairs() -> Callable:
+    """The fixed tree over sums and what rounding took from them."""
+    text = formulas("float64")
+    joined, closely = text["joined_sums"], text["closely"]
+
+    @jit
+    def tree_of_pairs(sums, lost):
+        half = LANES // 2
+        while half:
+            for j in range(half):
+                sums[j], lost[j] = joined(sums[j], lost[j], sums[j + half], lost[j + half])
+            half //= 2
+        return closely(sums[0], lost[0])
+
+    return tree_of_pairs
+
+
 def _products(product_of: Callable, compute: str) -> Callable:
     """The sum of the products of g and y: float32's in float64, float64's with what rounding took from it."""
     text = formulas(compute)
-    rounding_of_sum = text["rounding_of_any_sum"]
-    joined, closely, double = text["joined_sums"], text["closely"], compute == "float64"
+    rounding_of_sum, tree_of_pairs, double = text["rounding_of_any_sum"], _tree_of_pairs(), compute == "float64"
 
     @jit
     def add_product(y, g, i, sums, lost, j):
@@ -236,14 +255,7 @@ def _products(product_of: Callable, compute: str) -> Callable:
                 add_product(y, g, start + j, sums, lost, j)
         for i in range(whole_lanes, end):
             add_product(y, g, i, sums, lost, i - whole_lanes)
-        if not double:
-            return sum_tree(sums)
-        half = LANES // 2
-        while half:
-            for j in range(half):
-                sums[j], lost[j] = joined(sums[j], lost[j], sums[j + half], lost[j + half])
-            half //= 2
-        return closely(sums[0], lost[0])
+        return tree_of_pairs(sums, lost) if double else sum_tree(sums)
 
     return total_of_products
 
@@ -273,11 +285,13 @@ def _reciprocal(dtype: type) -> Callable:
 @functools.cache
 def _logarithm(dtype: type) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1."""
-    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
+    logarithm_of_sum, tree_of_pairs = formulas("float64")["logarithm_of_sum"], _tree_of_pairs()
+    single, zero = dtype is np.float32, 0.0
     up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
 
     @jit
     def logarithm(totals, rests):
-        return dtype(logarithm_of_sum(sum_tree(totals), sum_tree(rests), up, down))
+        lost = sum_tree(rests) if single else tree_of_pairs(rests, lanes(zero))
+        return dtype(logarithm_of_sum(sum_tree(totals), lost, up, down))
 
     return logarithm

@@ -2,8 +2,8 @@
 
 A team of threads takes a row: a warp a short one, a block a longer one. Sums keep the order that every backend has,
 LANES sums of the elements i with i % LANES == lane and then a fixed tree, so that their bits are the same: a team's
-threads compute the terms, each its own, into shared memory, and its first warp adds them up. Terms that are divided by
-their sum have what rounding took from them beside themselves.
+threads compute the terms, each its own, into shared memory, and its first warp adds them up. Terms have what rounding
+took from them beside themselves, unless they are float32's of a logarithm.
 ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
 """
 
@@ -61,7 +61,7 @@ class Dealt(NamedTuple):
 
 def deal(record: Activation, form: str, rows: int, n: int, itemsize: int) -> Dealt:
     """How ``rows`` rows of n numbers, computed in ``itemsize`` bytes, are dealt."""
-    projected, element = record.normaliser == "threshold", itemsize * held_arrays(record, form)
+    projected, element = record.normaliser == "threshold", itemsize * held_arrays(record, form, itemsize == 8)
     room, needed = GEOMETRY.shared - BOARD_BYTES, n * element
     held = needed <= room
     if projected or n <= GEOMETRY.warp_row:
@@ -252,14 +252,15 @@ def _reciprocal(real: type, sum_of: Callable) -> Callable:
     return of_single if real is np.float32 else of_double
 
 
-def _logarithm(real: type, sum_of: Callable) -> Callable:
+def _logarithm(real: type, sum_of: Callable, sum_of_pairs: Callable) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1; there is no low part."""
-    logarithm_of_sum = formulas("float64")["logarithm_of_sum"]
+    logarithm_of_sum, single = formulas("float64")["logarithm_of_sum"], real is np.float32
     up, down = (np.float64(formulas(np.dtype(real).name)[name]) for name in ("UP", "DOWN"))
 
     def logarithm(board, total, lost):
         high = sum_of(board, total)
-        return real(logarithm_of_sum(high, sum_of(board, lost), up, down)), real(0)
+        low = sum_of(board, lost) if single else sum_of_pairs(board, lost, np.float64(0))
+        return real(logarithm_of_sum(high, low, up, down)), real(0)
 
     return logarithm
 
@@ -315,8 +316,9 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     threads, sync, maximum, sum_of, sum_of_pairs = team_of(team)
     read, tile_size = reading(entry, memory, real, threads, held), GEOMETRY.tile
     subtracted, paired = lookup(name).normaliser == "logarithm", compute == "float64"
-    normaliser = device((_logarithm if subtracted else _reciprocal)(real, sum_of))
-    sum_of_terms, sum_of_products = _sum_of_terms(compute, not subtracted), _sum_of_products(paired)
+    normaliser = device(_logarithm(real, sum_of, sum_of_pairs) if subtracted else _reciprocal(real, sum_of))
+    rounded = paired or not subtracted
+    sum_of_terms, sum_of_products = _sum_of_terms(compute, rounded), _sum_of_products(paired)
 
     def output_at(second, i, scratch, at, largest, high, low):
         """An entry of the result, from x or its term, the largest entry, and what the sum of the terms became."""
@@ -348,7 +350,7 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                     p, m = parts(x, largest)
                     one = term(p, m)
                     scratch[base + i] = one
-                    if not subtracted:
+                    if rounded:
                         scratch[base + step + i] = rounding_of_term(one, p, m)
                 sync()
                 if thread < LANES:
@@ -382,12 +384,13 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                 y = gradient_of(real(widen(load(first, begin + i))), y, products)
             store(out, begin + i, narrow(y))
 
-    return each_row(device(one_row), team, real, held_arrays(record, form) if held else 0)
+    return each_row(device(one_row), team, real, held_arrays(record, form, paired) if held else 0)
 
 
-def held_arrays(record: Activation, form: str) -> int:
+def held_arrays(record: Activation, form: str, paired: bool) -> int:
     """How many numbers of an element a team holds: its term, and what rounding took or, later, the product with it."""
-    return 1 if record.normaliser == "threshold" or (record.normaliser == "logarithm" and form == "value") else 2
+    unrounded = record.normaliser == "logarithm" and form == "value" and not paired
+    return 1 if record.normaliser == "threshold" or unrounded else 2
 
 
 # ---------------------------------------------------------------- projections
