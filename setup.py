@@ -3,6 +3,7 @@
 Nothing here may make an install fail: what can't be compiled is left out, with the reason in native/build_report.json.
 """
 
+import itertools
 import json
 import platform
 import sys
@@ -57,8 +58,8 @@ def named_constants() -> list[tuple[str, dict[str, float]]]:
     rows = []
     for name, value in tables["float64"].items():
         if isinstance(value, tuple):
-            padded = {f: t[name] + (0.0,) * (len(value) - len(t[name])) for f, t in tables.items()}
-            rows += [(f"{name}_{i}", {f: p[i] for f, p in padded.items()}) for i in range(len(value))]
+            terms = itertools.zip_longest(*(t[name] for t in tables.values()), fillvalue=0.0)
+            rows += [(f"{name}_{i}", dict(zip(tables, term, strict=True))) for i, term in enumerate(terms)]
         else:
             rows.append((name, {f: t[name] for f, t in tables.items()}))
     return rows

@@ -90,6 +90,7 @@ def constants(name: str) -> dict[str, float | tuple[float, ...]]:
     return {
         "EXP": table["exp"],
         "LOG1P": table["log1p"],
+        "LOG1P_REST": table.get("log1p_rest", ()),
         "TAIL": table["tail"],
         "EXP_TWICE": table["exp_twice"],
         "TANH": table["tanh"],

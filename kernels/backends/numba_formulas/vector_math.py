@@ -113,9 +113,24 @@ def log1p_quotient(z):
     return fma(p, z, LOG1P[0])
 
 
+def log1p_rest(x):
+    """(x - log(1 + x)) / x^2 for 0 <= x <= 1, of float32."""
+    p = fma(LOG1P_REST[9], x, LOG1P_REST[8])
+    p = fma(p, x, LOG1P_REST[7])
+    p = fma(p, x, LOG1P_REST[6])
+    p = fma(p, x, LOG1P_REST[5])
+    p = fma(p, x, LOG1P_REST[4])
+    p = fma(p, x, LOG1P_REST[3])
+    p = fma(p, x, LOG1P_REST[2])
+    p = fma(p, x, LOG1P_REST[1])
+    return fma(p, x, LOG1P_REST[0])
+
+
 def log1p(x):
     """log(1 + x) for 0 <= x <= 1."""
-    return log1p_plus(x, real(0))
+    if DOUBLE or WIDE:
+        return log1p_plus(x, real(0))
+    return fma(-(x * x), log1p_rest(x), x)
 
 
 def log1p_plus(x, rest):

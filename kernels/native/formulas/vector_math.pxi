@@ -131,9 +131,25 @@ cdef inline real log1p_quotient(real z) noexcept nogil:
     return fma(p, z, LOG1P_0(z))
 
 
+cdef inline real log1p_rest(real x) noexcept nogil:
+    """(x - log(1 + x)) / x^2 for 0 <= x <= 1, of float32."""
+    cdef real p = fma(LOG1P_REST_9(x), x, LOG1P_REST_8(x))
+    p = fma(p, x, LOG1P_REST_7(x))
+    p = fma(p, x, LOG1P_REST_6(x))
+    p = fma(p, x, LOG1P_REST_5(x))
+    p = fma(p, x, LOG1P_REST_4(x))
+    p = fma(p, x, LOG1P_REST_3(x))
+    p = fma(p, x, LOG1P_REST_2(x))
+    p = fma(p, x, LOG1P_REST_1(x))
+    return fma(p, x, LOG1P_REST_0(x))
+
+
 cdef inline real log1p(real x) noexcept nogil:
     """log(1 + x) for 0 <= x <= 1."""
-    return log1p_plus(x, <real>0)
+    if real is float:
+        return fma(-(x * x), log1p_rest(x), x)
+    else:
+        return log1p_plus(x, <real>0)
 
 
 cdef inline real log1p_plus(real x, real rest) noexcept nogil:
