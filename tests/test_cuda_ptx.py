@@ -152,8 +152,9 @@ def traced_fma(formulas: list[tuple[str, str]], arguments: int, of_first: bool |
     found: set = set()
     for format_, name in formulas:
         result = traced_formulas(format_)[name](*symbols)
-        if isinstance(result, Symbol):
-            result.reachable(found)
+        for part in result if isinstance(result, tuple) else (result,):
+            if isinstance(part, Symbol):
+                part.reachable(found)
     return sum(
         symbol.operation == "fma" and of_first in (None, symbols[0] in symbol.reachable(set())) for symbol in found
     )
@@ -237,19 +238,23 @@ def assert_fma_of_rows(choice: Choice, ptx: str) -> None:
     if form == "backward_from_output":
         assert left == 0
         return
-    if lookup(name).normaliser == "logarithm":
+    subtracted = lookup(name).normaliser == "logarithm"
+    if subtracted:
         left -= traced_fma([("float64", "log1p_positive")], 1)
     elif compute == "float64":
         left -= traced_fma([("float64", "rounding_of_reciprocal")], 3)
     value = traced_fma([(compute, f"{name}_value")], 3)
-    each, once = (traced_fma([(compute, f"{name}_term")], 2, of_first=first) for first in (True, False))
+    each, once = (traced_fma([(compute, f"{name}_parts")], 2, of_first=first) for first in (True, False))
+    each += traced_fma([(compute, "row_term")], 2)
+    rounding = 0 if subtracted and compute == "float32" else traced_fma([(compute, "rounding_of_term")], 3)
     powers = count(r"shl\.b(?:32|64)\s+%\w+, %\w+, (?:23|52);", ptx)
     assert any(
-        terms * each + hoisted * once + values * value == left
+        terms * each + sums * rounding + hoisted * once + values * value == left
         for terms in range(1, powers + 1)
+        for sums in range(1, terms + 1)
         for hoisted in range(1, powers + 1)
         for values in ([stores] if form == "value" else range(1, powers + 1))
-    ), (left, each, once, value, powers, stores)
+    ), (left, each, rounding, once, value, powers, stores)
 
 
 def rows_path() -> str | None:
