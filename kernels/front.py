@@ -271,18 +271,17 @@ class ParameterForm(Form):
         kernel = self.kernel_for("parameter_derivative", np.float64)
         with quiet():
             if isinstance(value, np.ndarray):
-                return self._per_weight(kernel, gradient, x, value, np.shape(params[0])).astype(dtype)
-            total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
-            return np.asarray(total).astype(dtype).reshape(np.shape(params[0]))
+                total = self._per_weight(kernel, gradient, x, value)
+            else:
+                total = sum_of_products(kernel, gradient.reshape(-1), x.reshape(-1), value)
+        return rounded(total, dtype).reshape(np.shape(params[0]))
 
-    def _per_weight(
-        self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray, shape: tuple
-    ) -> np.ndarray:
+    def _per_weight(self, kernel: Callable, g: np.ndarray, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         products = np.empty(x.shape, np.float64)
         run_elementwise(kernel, [x], [products], [weight], np.float64)
         np.multiply(products, g, out=products)
         axes = tuple(i for i, (w, n) in enumerate(zip(weight.shape, x.shape, strict=True)) if w == 1 and n != 1)
-        return np.add.reduce(products, axis=axes, keepdims=True).reshape(shape)
+        return np.add.reduce(products, axis=axes, keepdims=True)
 
 
 class DrawnForm(Form):

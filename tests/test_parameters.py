@@ -300,6 +300,15 @@ def test_the_gradient_of_a_weight_has_the_dtype_of_x(backend, dtype, values):
         assert np.shape(gradient) == np.shape(w)
 
 
+def test_the_gradient_of_a_weight_is_rounded_once(backend):
+    """In bfloat16 a tie and a little more, which float32 on the way would lose."""
+    bfloat16 = np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    g, x = np.array([[1], [2**-8], [2**-40]], bfloat16) * np.ones(2, bfloat16), np.full((3, 2), -1, bfloat16)
+    gradient = kernels.get("prelu", backend).backward_parameters
+    assert gradient(g[:, 0], x[:, 0], 0.25) == -(1 + 2**-7)
+    assert gradient(g, x, np.full(2, 0.25, bfloat16)).tolist() == [-(1 + 2**-7)] * 2
+
+
 @pytest.mark.parametrize("output", [0, 1])
 def test_a_weight_array_may_be_an_output(backend, accuracy, values, output):
     x, weight = values((40, 50), np.float32), values((40, 50), np.float32, seed=1)
