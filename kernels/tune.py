@@ -23,6 +23,7 @@ from kernels import crossover
 from kernels.activations import RECORDS, Activation
 from kernels.backends import BACKENDS, cython_loops, dispatcher, get
 from kernels.constants import DTYPES, inside
+from kernels.files import write_whole
 from kernels.measure import FORMS, Timed, sample
 from kernels.native import native
 
@@ -157,9 +158,7 @@ def write(choices: list[Choice], stream_from_: int) -> str:
         "stream_from": stream_from_,
         "rows": [choice.row() for choice in choices],
     }
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
     return str(path)
 
 

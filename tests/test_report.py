@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from kernels import files
 from kernels.activations import MEASURED, RECORDS
 from kernels.backends import BACKENDS, OWN, BackendUnavailable
 from kernels.measure import Case
@@ -498,6 +499,27 @@ def test_render_only_loads_no_kernel(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "index.html").stat().st_size > 10_000
     assert (tmp_path / "charts" / "crossover.svg").exists()
+
+
+def test_what_is_drawn_again_stays_whole_until_it_is_replaced(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    write(tmp_path / "results" / "quick-20240101T000000.jsonl", synthetic())
+    pages = [tmp_path / "index.html", tmp_path / "charts" / "crossover.svg"]
+    (tmp_path / "charts").mkdir()
+    for path in pages:
+        path.write_text("the old one")
+
+    def interrupted(*_):
+        assert {path.read_text() for path in pages} == {"the old one"}
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "replace", interrupted)
+        assert command.main(["--render-only", "--output", str(tmp_path)]) == command.INTERRUPTED
+    assert {path.read_text() for path in pages} == {"the old one"}
+    assert command.main(["--render-only", "--output", str(tmp_path)]) == command.DONE
+    assert {path.read_text() for path in pages}.isdisjoint({"the old one"})
+    assert not list(tmp_path.rglob("*.new"))
 
 
 def test_without_results_render_only_says_what_to_do(tmp_path, capsys):

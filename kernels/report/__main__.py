@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels.files import write_whole
 from kernels.report import rows
 
 INSTALL = 'pip install "activation-kernels[report]"'
@@ -277,7 +278,7 @@ def show_history(folder: Path) -> int:
         return _fail(f"the page needs matplotlib ({error}); {INSTALL}")
     target = folder / "history.html"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(history.page(steps, (folder / "index.html").exists()), encoding="utf-8")
+    write_whole(target, history.page(steps, (folder / "index.html").exists()))
     print(f"{target}: the page.")
     return DONE
 
@@ -331,9 +332,9 @@ def draw(folder: Path) -> int:
         return _fail(f"drawing needs matplotlib ({error}); {INSTALL}")
     (folder / "charts").mkdir(parents=True, exist_ok=True)
     for name, text in drawn.items():
-        (folder / "charts" / f"{name}.svg").write_text(text, encoding="utf-8")
+        write_whole(folder / "charts" / f"{name}.svg", text)
     target = folder / "index.html"
-    target.write_text(found.page(drawn, found.documented), encoding="utf-8")
+    write_whole(target, found.page(drawn, found.documented))
     print(
         f"{target}: the page. {folder / 'charts'}: {len(drawn)} charts. {', '.join(map(str, found.paths))}: the rows."
     )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels.files import write_whole
 from kernels.report import DOCS, accuracy
 from kernels.report.__main__ import DONE, INSTALL, USAGE, draw
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reported = (folder / "index.html").exists()
     jobs = reference.pages(accuracy.swept(folder), reported)
     for name, write in track(jobs.items(), description="pages"):
-        (target / f"{name}.html").write_text(write(), encoding="utf-8")
+        write_whole(target / f"{name}.html", write())
     for stale in {path for path in target.glob("*.html") if path.stem not in jobs}:
         stale.unlink()
     print(f"{target / 'index.html'}: the documentation, {len(jobs)} pages.")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kernels.files import write_whole
 from kernels.report.__main__ import DONE, INSTALL, USAGE
 from kernels.report.accuracy import Table
 from kernels.report.findings import DISPATCHER, Findings, about, geometric_mean
@@ -50,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     target.mkdir(parents=True, exist_ok=True)
     charts = [name for name in ALT if name in drawn]
     for name in charts:
-        (target / f"{name}.svg").write_text(_on_white(drawn[name]), encoding="utf-8")
+        write_whole(target / f"{name}.svg", _on_white(drawn[name]))
     page = target / "index.html"
-    page.write_text(found.page(drawn), encoding="utf-8")
+    write_whole(page, found.page(drawn))
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     middle = "\n\n".join(words(found.own, found.race, charts))
-    readme.write_text(f"{before}\n\n{middle}\n\n{after}", encoding="utf-8")
+    write_whole(readme, f"{before}\n\n{middle}\n\n{after}")
     print(f"{page}: the page, {page.stat().st_size / 1e6:.1f} MB. {readme}: the figures. {len(charts)} charts.")
     print(f"From {', '.join(map(str, found.paths))}.")
     return DONE
