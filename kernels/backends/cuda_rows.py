@@ -1,9 +1,9 @@
 """The loops of the row functions on the GPU, around their scalar formulas.
 
 A team of threads takes a row: a warp a short one, a block a longer one. Sums keep the order that every backend has,
-LANES sums of the elements i with i % LANES == lane and then a fixed tree, so that their bits are the same: a team's
-threads compute the terms, each its own, into shared memory, and its first warp adds them up. Terms have what rounding
-took from them beside themselves, unless they are float32's of a logarithm.
+LANES sums of the elements i with i % LANES == lane and then a fixed tree, so that their bits are the same: a warp's
+threads add what they compute, a block's compute the terms, each its own, into shared memory, and its first warp adds
+them up. There terms have what rounding took from them beside themselves, unless they are float32's of a logarithm.
 ``cuda`` is a global here because the simulator replaces it in a kernel's globals.
 """
 
@@ -61,10 +61,11 @@ class Dealt(NamedTuple):
 
 def deal(record: Activation, form: str, rows: int, n: int, itemsize: int) -> Dealt:
     """How ``rows`` rows of n numbers, computed in ``itemsize`` bytes, are dealt."""
-    projected, element = record.normaliser == "threshold", itemsize * held_arrays(record, form, itemsize == 8)
+    alone = record.normaliser == "threshold" or n <= GEOMETRY.warp_row
+    element = itemsize * held_arrays(record, form, itemsize == 8, alone)
     room, needed = GEOMETRY.shared - BOARD_BYTES, n * element
     held = needed <= room
-    if projected or n <= GEOMETRY.warp_row:
+    if alone:
         most = GEOMETRY.warps // LANES
         teams = max(1, min(most, room // needed)) if held else most
         blocks = min(-(-rows // teams), GEOMETRY.most_blocks)
@@ -265,19 +266,28 @@ def _logarithm(real: type, sum_of: Callable, sum_of_pairs: Callable) -> Callable
     return logarithm
 
 
-def _sum_of_terms(compute: str, rounded: bool) -> Callable:
-    """Adds a lane's terms in scratch memory to its sum, and what rounding took from it, or from each, to another."""
+def _add_term(compute: str, rounded: bool) -> Callable:
+    """Adds a term to a sum, and what rounding took from the sum, and from the term, to another."""
     text = formulas(compute)
     rounding_of_sum, add = text["rounding_of_sum"], primitives(text["real"])["rounded_add"]
 
+    def add_term(before, lost, one, rounding):
+        total = add(before, one)
+        lost = add(lost, rounding_of_sum(total, one, before))
+        if rounded:
+            lost = add(lost, rounding)
+        return total, lost
+
+    return device(add_term)
+
+
+def _sum_of_terms(compute: str, rounded: bool) -> Callable:
+    """Adds a lane's terms in scratch memory, what rounding took from each ``apart`` from it, to the lane's sum."""
+    add_term, zero = _add_term(compute, rounded), formulas(compute)["real"](0)
+
     def sum_of_terms(scratch, begin, end, apart, total, lost):
         for i in range(begin, end, LANES):
-            one = scratch[i]
-            before = total
-            total = add(before, one)
-            lost = add(lost, rounding_of_sum(total, one, before))
-            if rounded:
-                lost = add(lost, scratch[i + apart])
+            total, lost = add_term(total, lost, scratch[i], scratch[i + apart] if rounded else zero)
         return total, lost
 
     return device(sum_of_terms)
@@ -317,7 +327,8 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
     read, tile_size = reading(entry, memory, real, threads, held), GEOMETRY.tile
     subtracted, paired = lookup(name).normaliser == "logarithm", compute == "float64"
     normaliser = device(_logarithm(real, sum_of, sum_of_pairs) if subtracted else _reciprocal(real, sum_of))
-    rounded = paired or not subtracted
+    rounded, alone = paired or not subtracted, team == LANES
+    add_term = _add_term(compute, rounded)
     sum_of_terms, sum_of_products = _sum_of_terms(compute, rounded), _sum_of_products(paired)
 
     def output_at(second, i, scratch, at, largest, high, low):
@@ -350,10 +361,12 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                     p, m = parts(x, largest)
                     one = term(p, m)
                     scratch[base + i] = one
-                    if rounded:
+                    if alone:
+                        total, lost = add_term(total, lost, one, rounding_of_term(one, p, m))
+                    elif rounded:
                         scratch[base + step + i] = rounding_of_term(one, p, m)
                 sync()
-                if thread < LANES:
+                if not alone and thread < LANES:
                     total, lost = sum_of_terms(scratch, base + thread, base + count, step, total, lost)
                 sync()
             high, low = normaliser(board, add_wide(double(total), -double(start)), double(lost))
@@ -384,13 +397,13 @@ def row_loop(record: Activation, form: str, compute: str, memory: Memory, team: 
                 y = gradient_of(real(widen(load(first, begin + i))), y, products)
             store(out, begin + i, narrow(y))
 
-    return each_row(device(one_row), team, real, held_arrays(record, form, paired) if held else 0)
+    return each_row(device(one_row), team, real, held_arrays(record, form, paired, alone) if held else 0)
 
 
-def held_arrays(record: Activation, form: str, paired: bool) -> int:
+def held_arrays(record: Activation, form: str, paired: bool, alone: bool) -> int:
     """How many numbers of an element a team holds: its term, and what rounding took or, later, the product with it."""
-    unrounded = record.normaliser == "logarithm" and form == "value" and not paired
-    return 1 if record.normaliser == "threshold" or unrounded else 2
+    unrounded = alone or (record.normaliser == "logarithm" and not paired)
+    return 1 if record.normaliser == "threshold" or (form == "value" and unrounded) else 2
 
 
 # ---------------------------------------------------------------- projections
