@@ -155,6 +155,27 @@ def test_a_fork_after_threads_have_run(backend, run_python):
     assert run_python(FORK.format(backend=backend, long=LONG)) == "done"
 
 
+FORK_OF_TEXTBOOK = """
+import os
+import numpy as np
+import kernels
+kernels.set_num_threads(2)
+sigmoid, x = kernels.get("sigmoid", "numba:textbook"), np.linspace(-9, 9, 1000, dtype=np.float32)
+expected = sigmoid(x)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if np.allclose(sigmoid(x), expected, rtol=1e-6) else 3)
+print(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_after_a_textbook_loop_has_run(run_python):
+    """OpenMP kills a child that comes near it."""
+    pytest.importorskip("numba.np.ufunc.omppool", exc_type=ImportError, reason="numba has no OpenMP here")
+    assert run_python(FORK_OF_TEXTBOOK, NUMBA_THREADING_LAYER="omp") == "0"
+
+
 def test_any_number_of_threads_gives_the_same_bits(function, record, form, backend, arguments, values, assert_same):
     if not kernels.BACKENDS[backend].compiled or form in ("jacobian", "backward_parameters"):
         pytest.skip("has no threads")

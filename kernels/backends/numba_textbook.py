@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernels import threads
 from kernels.activations import Activation
 from kernels.backends.numba_cpu import parallel_region, reason  # noqa: F401  (the latter is part of what a text has)
 from kernels.backends.textbook import absent  # noqa: F401  (so is this)
@@ -75,14 +76,27 @@ def loops() -> dict[str, Callable]:
     return {text.__name__: text for text in texts}
 
 
-def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
-    text = loops()[record.name]
+@functools.cache
+def serial(name: str) -> Callable:
+    """A loop for one thread: a forked child must not come near OpenMP."""
+    from numba import njit
 
+    return njit(loops()[name].py_func)
+
+
+def _run(name: str, *args) -> None:
+    if threads.get_num_threads() == 1:
+        serial(name)(*args)
+        return
+    with parallel_region():
+        loops()[name](*args)
+
+
+def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
     def kernel(x, *params, out=None):
         out = np.empty_like(x) if out is None else out
         x, target = (x.reshape(-1), out.reshape(-1)) if record.elementwise else (x, out)
-        with parallel_region():
-            text(x, target, *params)
+        _run(record.name, x, target, *params)
         return out
 
     return kernel
