@@ -219,9 +219,10 @@ def test_the_promised_times():
 
 # ---------------------------------------------------------------- runs
 @pytest.fixture
-def run():
+def run(monkeypatch):
     from kernels.report import run
 
+    monkeypatch.setattr(run.machine, "commit", lambda: "abc")
     return run
 
 
@@ -263,6 +264,47 @@ def test_a_finished_run_and_fresh_start_over(run, tmp_path, monkeypatch):
     other = replace(tiny(), cases=tiny().cases[:2])
     assert run.interrupted(other, tmp_path) is None
     first.measure(lambda group, cases: None)
+    assert run.interrupted(tiny(), tmp_path) is None
+
+
+def of_a_lower_level(run, monkeypatch):
+    facts = run.machine.facts() | {"level": "x86-64"}
+    monkeypatch.setattr(run.machine, "facts", lambda: facts)
+
+
+def of_another_numpy(run, monkeypatch):
+    versions = run.machine.versions() | {"numpy": "0.1"}
+    monkeypatch.setattr(run.machine, "versions", lambda: versions)
+
+
+def with_more_threads(run, monkeypatch):
+    count = run.threads.get_num_threads() + 1
+    monkeypatch.setattr(run.threads, "get_num_threads", lambda: count)
+
+
+def after_tuning(run, monkeypatch):
+    table = replace(run.crossover.table(), source="tuned.json")
+    monkeypatch.setattr(run.crossover, "table", lambda: table)
+
+
+def at_another_commit(run, monkeypatch):
+    monkeypatch.setattr(run.machine, "commit", lambda: "def")
+
+
+CHANGES = of_a_lower_level, of_another_numpy, with_more_threads, after_tuning, at_another_commit
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_where_what_rows_depend_on_has_changed_another_run_starts(run, tmp_path, monkeypatch, change):
+    run.start(tiny(), tmp_path)
+    assert run.interrupted(tiny(), tmp_path) is not None
+    change(run, monkeypatch)
+    assert run.interrupted(tiny(), tmp_path) is None
+
+
+def test_a_run_of_edited_code_is_not_continued(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(run.machine, "commit", lambda: "abc+")
+    run.start(tiny(), tmp_path)
     assert run.interrupted(tiny(), tmp_path) is None
 
 
@@ -549,8 +591,13 @@ def test_unknown_names_are_usage_errors(tmp_path, capsys):
     assert command.main(["--backends", "numpy:nonsense", "--output", str(tmp_path)]) == command.USAGE
 
 
-def test_ctrl_c_says_how_to_continue(run, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("commit", "told"),
+    [("abc", "The same command continues; --fresh starts over"), ("abc+", "The same command starts over, as the code")],
+)
+def test_ctrl_c_says_whether_the_same_command_continues(run, commit, told, tmp_path, monkeypatch, capsys):
     pytest.importorskip("rich")
+    monkeypatch.setattr(run.machine, "commit", lambda: commit)
     monkeypatch.setattr(plan, "make", lambda *_: tiny())
 
     def interrupt(self, advance):
@@ -558,7 +605,7 @@ def test_ctrl_c_says_how_to_continue(run, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(run.Run, "measure", interrupt)
     assert command.main(["--quick", "--output", str(tmp_path)]) == command.INTERRUPTED
-    told = capsys.readouterr().out
-    assert "Plan quick: 4 cases" in told
-    assert "0 of 4 cases are measured" in told
-    assert "The same command continues" in told
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Plan quick: 4 cases" in out
+    assert "0 of 4 cases are measured" in out
+    assert told in out

@@ -1,6 +1,7 @@
 """``python -m kernels.report``: measure every backend by size, draw charts and a page that opens with the answer.
 
-Rows go to disk as they are measured. A run that was interrupted continues when the same command is given again.
+Rows go to disk as they are measured. A run that was interrupted continues when the same command is given again, unless
+the code is edited and not committed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ INSTALL = 'pip install "activation-kernels[report]"'
 DONE, MISSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 #: What a run on a GPU has no choice of, or does not do.
 NOT_ON_DEVICE = ("backends", "peers", "dtype", "scheduler", "compare", "history", "self_test", "render_only")
+#: What the same command does after an interruption where the code has no commit of its own.
+EDITED = "starts over, as the code has changes that are not committed"
 #: Where a terminal is narrower, lines of the table run on.
 TABLE_WIDTH = 110
 
@@ -132,9 +135,10 @@ def measure(given: argparse.Namespace) -> int:
         _measure(console, going)
     except KeyboardInterrupt:
         measured = len(made.cases) - going.left
+        again = "continues; --fresh starts over" if run.can_continue(going.about["commit"]) else EDITED
         console.print(
             f"\nInterrupted: {measured} of {len(made.cases)} cases are measured, in {going.results.path}. The same "
-            "command continues; --fresh starts over; --render-only draws what is there.",
+            f"command {again}; --render-only draws what is there.",
             highlight=False,
             soft_wrap=True,
         )

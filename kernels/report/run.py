@@ -226,39 +226,49 @@ def start_self_test(folder: Path) -> Results:
 
 
 def interrupted(plan: Plan, folder: Path) -> tuple[Path, list[Row]] | None:
-    """(file, rows) of the newest run of this plan, if it did not end and was of this machine and commit."""
+    """(file, rows) of the newest run of this plan, if it did not end and all that its rows depend on is as it was."""
     path = rows.newest(folder, plan.name)
     if path is None:
         return None
     found, _ = rows.read(path)
-    head = rows.header(found)
-    if head is None or rows.is_finished(found):
+    head, now = rows.header(found), _depends_on(plan)
+    if head is None or rows.is_finished(found) or not can_continue(now["commit"]):
         return None
-    facts = machine.facts()
-    now = (plan.fingerprint, _machine_id(facts), facts["commit"])
-    return (path, found) if now == (head["fingerprint"], head["machine"], head["commit"]) else None
+    return (path, found) if all(key in head and head[key] == value for key, value in now.items()) else None
+
+
+def can_continue(commit: str | None) -> bool:
+    """Whether more rows of this code may come later; code that was edited has no name to know it again by."""
+    return commit is None or not commit.endswith("+")
 
 
 def _header(plan: Plan, began: datetime) -> Row:
-    facts = machine.facts()
     return {
         "kind": "run",
         "format": rows.FORMAT,
         "plan": plan.name,
-        "fingerprint": plan.fingerprint,
         "cases": len(plan.cases),
         "started": began.isoformat(timespec="seconds"),
+        **_depends_on(plan),
+        "load": machine.load(),
+        "conditions": conditions.check(),
+        "backends": described(),
+        "left_out": plan.left_out,
+        "longest_call": plan.scope.longest_call,
+    }
+
+
+def _depends_on(plan: Plan) -> Row:
+    """What all rows of a run share: where one of these has changed, it is another run."""
+    facts = machine.facts()
+    return {
+        "fingerprint": plan.fingerprint,
         "facts": facts,
         "machine": _machine_id(facts),
         "commit": facts["commit"],
-        "load": machine.load(),
-        "conditions": conditions.check(),
         "threads": threads.get_num_threads(),
         "wait_policy": os.environ.get("OMP_WAIT_POLICY"),
-        "backends": described(),
-        "left_out": plan.left_out,
         "dispatcher": _dispatcher_table(plan),
-        "longest_call": plan.scope.longest_call,
     }
 
 
