@@ -370,6 +370,11 @@ REFUSED = {
         ValueError,
         "shares memory",
     ),
+    "overlap with weights": (
+        lambda f, x: f.prelu(x, stand_ins.ndarray(x.numbers.ravel()[3:9]), out=x),
+        ValueError,
+        "shares memory",
+    ),
     "one output twice": (lambda f, x: f.relu.value_and_derivative(x, out=(x, x)), ValueError, "two outputs share"),
     "gaps": (lambda f, x: f.relu(stand_ins.ndarray(x.numbers[:, ::2])), ValueError, "not contiguous"),
     "other rows": (lambda f, x: f.softmax(x, axis=0), ValueError, "along the last axis"),

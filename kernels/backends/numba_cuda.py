@@ -396,13 +396,13 @@ class OnDevice(_Form):
         axis = self._axis(axis, x)
         self._check_inputs(views, axis)
         values = [self._parameter(*each, x) for each in zip(self.record.parameters, parameters, strict=True)]
+        weights = [value for value in values if isinstance(value, View)]
         shape = self.record.result_shape(self.form, x.shape, axis)
         if out is None:
             targets = [x.kind.new_view(x, shape) for _ in range(1 + self.pair)]
         else:
             targets = [device_arrays.view(one, "out") for one in self._given(out)]
-            self._check_outputs(targets, shape, views)
-        weights = [value for value in values if isinstance(value, View)]
+            self._check_outputs(targets, shape, [*weights, *views])
         stream = _stream([*targets, *weights, *views])
         prepared = self.run(views, values, targets, stream, axis)
         # The simulator has to know how much memory is behind each address.
