@@ -29,6 +29,8 @@ def as_array(value: Any, name: str) -> np.ndarray:
             array = array.astype(np.float64)  # integers beyond 64 bits
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{name} is not a rectangular array of numbers ({error}); accepted are {ACCEPTED}") from None
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"{name} gives no NumPy array ({error}); accepted are {ACCEPTED}") from error
     if not is_accepted(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}; accepted are {ACCEPTED}")
     return array

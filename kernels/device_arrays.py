@@ -105,7 +105,8 @@ class Torch(Kind):
     """PyTorch's tensors."""
 
     def is_on_device(self, array: Any) -> bool:
-        return array.is_cuda
+        # Among PyTorch's types are others than tensors.
+        return getattr(array, "is_cuda", False)
 
     def view(self, array: Any) -> View:
         if array.requires_grad:
