@@ -1,4 +1,4 @@
-"""Times for pytest-benchmark: `pytest --benchmark-only -k relu-float32-1000`; each table compares the backends."""
+"""Times for pytest-benchmark: `pytest --benchmark-only -k sigmoid-float32-1000`; each table compares the backends."""
 
 import pytest
 
