@@ -12,6 +12,14 @@ import kernels
 from kernels.activations import RECORDS
 from kernels.backends import BackendUnavailable, available
 
+
+class Unwilling:
+    """As a tensor that autograd follows."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("detach it first")
+
+
 BAD_DATA = {
     "complex": (1j, TypeError, "complex128"),
     "complex array": (np.ones(3, np.complex64), TypeError, "complex64"),
@@ -36,6 +44,7 @@ BAD_DATA = {
     "ragged": ([[1.0, 2.0], [3.0]], ValueError, "not a rectangular array"),
     "ragged deeper": ([1.0, [2.0]], ValueError, "not a rectangular array"),
     "masked": (np.ma.array([1.0, 2.0], mask=[True, False]), TypeError, "masked"),
+    "unwilling": (Unwilling(), TypeError, "gives no NumPy array (detach it first)"),
 }
 
 SENTINEL = 77.0
