@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,15 +214,47 @@ def test_the_same_run_is_the_same(runs):
 
 
 def test_runs_are_found_by_commit(runs, capsys):
-    assert main(["--compare", "abc", "def", "--output", str(runs[0].parents[1])]) == 0
+    assert main(["--compare", "abc1", "def2", "--output", str(runs[0].parents[1])]) == 0
     out = capsys.readouterr().out
     assert "4 cases" in out
     assert "slower" in out
 
 
 def test_an_unknown_commit_names_those_there_are(runs, capsys):
-    assert main(["--compare", "abc", "fff", "--output", str(runs[0].parents[1])]) == 2
+    assert main(["--compare", "abc1", "ffff", "--output", str(runs[0].parents[1])]) == 2
     assert "abc1, def2" in capsys.readouterr().err
+
+
+@pytest.fixture
+def by_commit(tmp_path, monkeypatch):
+    """What --compare takes for a commit: its file's name, or the word that refuses it."""
+    commits = "902ca64dcc09", "902ca64dcc09+", "902cffffffff", "1234567890ab", "77777777aaaa+"
+    for day, commit in enumerate(commits, 1):
+        written(tmp_path / f"quick-2026010{day}T000000.jsonl", [header(commit=commit), measurement()])
+    asv = [Path("host/12345678-env.json"), Path("host/55555555-env.json")]
+    monkeypatch.setattr(compare, "asv_files", lambda: asv)
+    return lambda what: compare._of_commit(what, tmp_path).name
+
+
+def test_edited_code_is_meant_only_where_it_is_said(by_commit):
+    assert by_commit("902ca64dcc09") == by_commit("902ca") == "quick-20260101T000000.jsonl"
+    assert by_commit("902ca64dcc09+") == by_commit("902c+") == "quick-20260102T000000.jsonl"
+    with pytest.raises(ValueError, match=re.escape("77777777aaaa+")):
+        by_commit("77777777aaaa")
+
+
+def test_a_commit_is_known_by_longer_names_too(by_commit):
+    assert by_commit("902ca64dcc09" + "0" * 28) == "quick-20260101T000000.jsonl"
+    assert by_commit("555555551234") == "55555555-env.json"
+    assert by_commit("1234") == by_commit("1234567890ab" + "0" * 28) == "quick-20260104T000000.jsonl"
+
+
+def test_what_may_be_several_commits_is_refused(by_commit):
+    with pytest.raises(ValueError, match="902ca64dcc09, 902cffffffff"):
+        by_commit("902c")
+    for what in ("", "+", "902"):
+        with pytest.raises(ValueError, match="neither a file nor, by 4 digits"):
+            by_commit(what)
 
 
 def test_other_machines_and_versions_are_told(runs):
@@ -303,7 +336,7 @@ def test_the_history_is_each_commit_against_the_one_before_it(tmp_path, monkeypa
     assert steps == [("aaa1", "bbb2"), ("bbb2", "ccc3")]
     for function in (compare.asv_files, compare.steps):
         monkeypatch.setattr(function, "__defaults__", (tmp_path,))
-    assert main(["--compare", "aaa", "ccc", "--output", str(tmp_path)]) == 0
+    assert main(["--compare", "aaa1", "ccc3" * 10, "--output", str(tmp_path)]) == 0
     assert "1 cases" in capsys.readouterr().out
     assert main(["--history", "--output", str(tmp_path / "reports")]) == 0
     html = (tmp_path / "reports" / "history.html").read_text()

@@ -26,6 +26,8 @@ ABOUT = ("cpu", "cores", "level", "versions")
 MOST_SURE = 99.9
 
 
+#: Of a name, for it to be that of a commit.
+FEWEST_DIGITS = 4
 #: Where asv.conf.json puts results: a folder a machine, a file a commit and environment.
 ASV = Path(".asv/results")
 
@@ -71,18 +73,31 @@ def _imported(path: Path) -> list[Row]:
 
 def _of_commit(what: str, folder: Path) -> Path:
     """The newest file whose run was of this commit."""
+    known, given = _commits(folder), what.removesuffix("+")
+    # Code that was edited after a commit is only meant where that is said.
+    files = {name.removesuffix("+"): path for name, path in known.items() if name.endswith("+") == what.endswith("+")}
+    # Every tool cuts the name after digits of its own.
+    found = [name for name in files if name.startswith(given) or given.startswith(name)]
+    if len(given) < FEWEST_DIGITS or not found:
+        there = ", ".join(known) or "none"
+        raise ValueError(
+            f"{what!r} is neither a file nor, by {FEWEST_DIGITS} digits or more, a commit with results in {folder} or "
+            f"{ASV}; those there are of: {there}"
+        )
+    longest = max(found, key=len)
+    if not all(longest.startswith(name) for name in found):
+        raise ValueError(f"{what!r} begins several commits that have results, {', '.join(found)}: give more digits")
+    return files[found[-1]]
+
+
+def _commits(folder: Path) -> dict[str, Path]:
+    """A commit's name, with + where the code was edited, -> its newest file; asv's before those in ``folder``."""
     known = {path.name.partition("-")[0]: path for path in asv_files()}
     for path in reversed(rows.files(folder)):
         head = rows.opening(path)
         if head and head["commit"]:
             known[head["commit"]] = path
-    found = [path for commit, path in known.items() if commit.startswith(what)]
-    if not found:
-        there = ", ".join(known) or "none"
-        raise ValueError(
-            f"{what} is neither a file nor a commit with results in {folder} or {ASV}; those there are of: {there}"
-        )
-    return found[-1]
+    return known
 
 
 def asv_files(folder: Path = ASV) -> list[Path]:
