@@ -592,6 +592,25 @@ def test_unknown_names_are_usage_errors(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("given", "step", "told"),
+    [
+        ("--scheduler tcp://nowhere:1", "measure_cluster", " The same command starts over."),
+        ("--self-test", "test_itself", " The same command starts over."),
+        ("--render-only", "draw", " --render-only draws what was measured."),
+        ("--compare a b", "compare_two", ""),
+        ("--history", "show_history", ""),
+    ],
+)
+def test_ctrl_c_promises_nothing_that_does_not_continue(given, step, told, tmp_path, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, step, interrupt)
+    assert command.main([*given.split(), "--output", str(tmp_path)]) == command.INTERRUPTED
+    assert capsys.readouterr().err == f"\nInterrupted.{told}\n"
+
+
+@pytest.mark.parametrize(
     ("commit", "told"),
     [("abc", "The same command continues; --fresh starts over"), ("abc+", "The same command starts over, as the code")],
 )

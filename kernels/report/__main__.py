@@ -109,8 +109,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = DONE if given.render_only else measure_cluster(given) if given.scheduler else measure(given)
         return code or draw(given.output)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. The same command {'starts over' if given.device else 'continues'}.", file=sys.stderr)
+        print(f"\nInterrupted.{_again(given)}", file=sys.stderr)
         return INTERRUPTED
+
+
+def _again(given: argparse.Namespace) -> str:
+    """What may follow an interruption that ``measure`` has not told of: it was before or after its measuring."""
+    if given.device or given.scheduler or given.self_test:
+        return " The same command starts over."
+    return "" if given.compare or given.history else " --render-only draws what was measured."
 
 
 # ---------------------------------------------------------------- measuring
