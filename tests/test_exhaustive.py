@@ -244,6 +244,11 @@ def test_peers_are_swept_beside():
     assert exhaustive.PEER_STEP % 2
 
 
+def test_a_small_sample_of_a_peer_is_not_empty():
+    scope = exhaustive.Scope((("torch", "fast"),), names=("softmax",), parts=("float64",), count=1)
+    assert all(sweep.count > 0 for sweep in exhaustive.sweeps(scope))
+
+
 # ---------------------------------------------------------------- rows
 @pytest.fixture
 def at_commit(monkeypatch):

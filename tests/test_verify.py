@@ -40,12 +40,43 @@ def test_activations_in_processes_of_their_own_give_the_same(capsys):
     assert f"{sum(counts)} checks, 0 misses" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "known"), [(["nonsense"], "relu"), (["--backend", "nonsense"], "numpy")])
-def test_unknown_names_are_usage_errors(arguments, known, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    assert known in capsys.readouterr().err
+@pytest.fixture
+def refused(capsys):
+    """``refused(arguments)``: what the command says of a choice that it can't do anything with."""
+
+    def call(arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments.split(" "))
+        assert stop.value.code == 2
+        return capsys.readouterr().err.replace("\n", " ")
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "accepted"),
+    [
+        ("nonsense", "'nonsense'", "relu"),
+        ("--backend nonsense", "'nonsense'", "numpy"),
+        ("relu --form nonsense", "'nonsense'", "backward_parameters"),
+        ("softmax --form derivative", "no form derivative of softmax", "value, backward, backward_from_output"),
+        ("relu --backend torch", "'torch'", "--peers"),
+        ("relu --backend numba:textbook", "'numba:textbook'", "cython, numba"),
+        ("relu --backend ,", "','", "commas"),
+        ("--exhaustive relu --form derivative --backend cython:textbook", "'cython:textbook'", "cython, numba"),
+        ("--exhaustive softmax --part float64 --count 0", "'0'", "at least 1"),
+        ("--exhaustive --count many", "'many'", "at least 1"),
+        ("--exhaustive relu --part bits --backend cython", "relu --part bits --backend cython", "an exponential"),
+        ("--exhaustive softmax --form backward", "softmax --form backward", "value, backward_from_output of row"),
+        ("--exhaustive relu --accuracy accurate --backend numpy", "accurate --backend numpy", "compiled backends"),
+    ],
+)
+def test_what_can_not_be_verified_is_a_usage_error(arguments, given, accepted, refused):
+    if "--backend cython" in arguments and OWN["cython"].reason():
+        pytest.skip(OWN["cython"].reason())
+    message = refused(arguments)
+    assert given in message
+    assert accepted in message
 
 
 # ---------------------------------------------------------------- peers
@@ -65,12 +96,25 @@ def test_where_a_peer_is_more_accurate_is_told():
 def test_peers_are_measured_and_no_miss(capsys):
     if PEERS["numexpr"].reason():
         pytest.skip(PEERS["numexpr"].reason())
-    assert main(["relu", "--peers", "numexpr", "--form", "value"]) == 0
+    assert main(["relu", "--peers", "numexpr, numexpr", "--form", "value"]) == 0
     assert "relu.value float64" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("asked", "message"), [("numpy", "no peer"), ("nonsense", "unknown backend")])
-def test_what_is_no_peer_is_a_usage_error(asked, message, capsys):
-    with pytest.raises(SystemExit):
-        main(["--peers", asked])
-    assert message in capsys.readouterr().err
+@pytest.mark.parametrize(("asked", "message"), [("numpy", "no peer"), ("nonsense", "unknown backend"), (",", "names")])
+def test_what_is_no_peer_is_a_usage_error(asked, message, refused):
+    assert message in refused(f"--peers {asked}")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "why"),
+    [
+        ("gelu", "numexpr has no gelu: its functions lack erfc"),
+        ("relu --form value_and_derivative", "value, derivative, backward, backward_from_output"),
+    ],
+)
+def test_nothing_to_compare_is_a_usage_error(chosen, why, refused):
+    if PEERS["numexpr"].reason():
+        pytest.skip(PEERS["numexpr"].reason())
+    message = refused(f"{chosen} --peers numexpr")
+    assert f"{chosen} --peers numexpr" in message
+    assert why in message

@@ -11,9 +11,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from kernels import threads
-from kernels.activations import RECORDS, lookup
-from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable, available
-from kernels.verify import COUNT, PARTS, checks, peers
+from kernels.activations import FORMS, RECORDS, lookup
+from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable
+from kernels.verify import COUNT, PARTS, checks, choices, peers
 from kernels.verify.findings import Finding, matrix
 
 #: Where the rows are that the documentation shows.
@@ -32,15 +32,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend",
         action="extend",
-        type=lambda text: text.split(","),
+        type=choices.names,
         default=[],
         metavar="A,B",
         help="backends or variants (repeatable; default: all)",
     )
-    parser.add_argument("--form", action="append", default=[], help="a form (repeatable; default: all)")
+    parser.add_argument(
+        "--form", action="append", choices=FORMS, default=[], help="this form only (repeatable; default: all)"
+    )
     parser.add_argument(
         "--peers",
-        type=lambda text: text.split(","),
+        type=choices.names,
         default=[],
         metavar="A,B",
         help="measure these libraries and kernels.fastest side by side instead; all: those installed",
@@ -56,7 +58,10 @@ def _parser() -> argparse.ArgumentParser:
         "--accuracy", action="append", choices=ACCURACIES, default=[], help="with --exhaustive: one class only"
     )
     parser.add_argument(
-        "--count", type=int, default=COUNT, help="with --exhaustive: inputs of float64 a formula (default: %(default)s)"
+        "--count",
+        type=choices.count,
+        default=COUNT,
+        help="with --exhaustive: inputs of float64 a formula (default: %(default)s)",
     )
     parser.add_argument(
         "--results",
@@ -76,11 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
-        for name in chosen.names:
-            lookup(name)
-        for backend in chosen.backend:
-            available(backend)
-        others = peers.by_name(chosen.peers)
+        others = choices.check(chosen)
     except (KeyError, BackendUnavailable) as error:
         parser.error(error.args[0])
     try:
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.exhaustive:
         return _check_exhaustively(chosen, others, parser)
     if others:
-        return _compare(others, chosen)
+        return _compare(others, chosen, parser)
     return _check(chosen)
 
 
@@ -111,7 +112,7 @@ def _check_exhaustively(chosen: argparse.Namespace, others: Sequence[str], parse
     scope = exhaustive.Scope(tuple(contestants), compared, chosen.names, chosen.form, parts, chosen.count)
     todo = exhaustive.sweeps(scope)
     if not todo:
-        parser.error(f"nothing of one input: {', '.join(chosen.names)} {', '.join(chosen.form)}")
+        parser.error(f"nothing to sweep of {choices.in_words(chosen)}: {exhaustive.swept()}")
     code = exhaustive.check(todo, chosen.results)
     if chosen.table:
         _publish(chosen)
@@ -125,11 +126,14 @@ def _publish(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(others: Sequence[str], chosen: argparse.Namespace) -> int:
+def _compare(others: Sequence[str], chosen: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     from rich.progress import track
 
-    print_left_out(PEERS)
     todo = list(peers.comparisons(others, chosen.names, chosen.form))
+    if not todo:
+        why = "; ".join(peers.lacking(others, chosen.names, chosen.form))
+        parser.error(f"nothing to compare of {choices.in_words(chosen)}: {why}")
+    print_left_out(PEERS)
     print(peers.table([one() for one in track(todo, description="comparing", transient=True)]))
     return 0
 

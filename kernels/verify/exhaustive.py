@@ -22,7 +22,7 @@ from kernels.verify import COUNT, PARTS, bits, outcomes
 from kernels.verify.outcomes import Row
 from kernels.verify.row_samples import RowSample
 from kernels.verify.strata import Sample
-from kernels.verify.sweeps import Entry, Sweep, dealing, entries, run
+from kernels.verify.sweeps import FORMS_OF, Entry, Sweep, dealing, entries, run
 
 #: Other libraries are held to nothing, and called from one thread: they get every so manieth input, an odd number, so
 #: that no bit of a pattern is the same in all of them.
@@ -67,14 +67,27 @@ def _sweeps_of(name: str, scope: Scope) -> Iterator[Sweep]:
         yield from bits.equalities(list(entries([name], scope.forms, "float32", compared)))
     if "float64" in scope.parts:
         for group in by_formula(entries([name], scope.forms, "float64", scope.contestants)):
-            yield Sample(group, scope.count // step_of(group))
+            yield Sample(group, _wanted(group, scope))
 
 
 def _samples_of_rows(name: str, scope: Scope) -> Iterator[RowSample]:
     for dtype in ("float32", "float64"):
         if dtype in scope.parts:
             for group in by_formula(entries([name], scope.forms, dtype, scope.contestants)):
-                yield RowSample(group, scope.count // step_of(group))
+                yield RowSample(group, _wanted(group, scope))
+
+
+def swept() -> str:
+    """What there are sweeps of."""
+    forms = "; ".join(f"{', '.join(forms)} of {kind} functions" for kind, forms in FORMS_OF.items() if forms)
+    return (
+        f"swept are {forms}; in the accurate class compiled backends in float32; and the bits of elementwise functions "
+        f"that have an exponential, from {', '.join(bits.compared()) or 'no backend here'}"
+    )
+
+
+def _wanted(group: Sequence[Entry], scope: Scope) -> int:
+    return max(scope.count // step_of(group), 1)
 
 
 def step_of(group: Sequence[Entry]) -> int:

@@ -50,13 +50,23 @@ def by_name(asked: Sequence[str]) -> list[str]:
 
 def comparisons(peers: Sequence[str], names: Sequence[str] = (), forms: Sequence[str] = ()) -> Iterator[Callable]:
     """Functions without arguments that give the Compared of kernels.fastest and of each peer that has the form."""
-    for record in [lookup(name) for name in names] or RECORDS:
-        for form in COMPARED:
-            if form in record.forms and (not forms or form in forms):
-                for dtype in DTYPES:
-                    those = [name for name in peers if has(name, record, form, dtype)]
-                    for backend in ("fastest", *those) if those else ():
-                        yield functools.partial(worst, record, form, backend, dtype)
+    for record, form in _compared(names, forms):
+        for dtype in DTYPES:
+            those = [name for name in peers if has(name, record, form, dtype)]
+            for backend in ("fastest", *those) if those else ():
+                yield functools.partial(worst, record, form, backend, dtype)
+
+
+def lacking(peers: Sequence[str], names: Sequence[str], forms: Sequence[str]) -> list[str]:
+    """Why there is nothing to compare."""
+    wanted = _compared(names, forms)
+    reasons = [PEERS[name].module.absent(record, form, DTYPES[0]) for record, form in wanted for name in peers]
+    return list(dict.fromkeys(reasons)) or [f"compared are the forms {', '.join(COMPARED)}"]
+
+
+def _compared(names: Sequence[str], forms: Sequence[str]) -> list[tuple[Activation, str]]:
+    chosen = [lookup(name) for name in names] or RECORDS
+    return [(r, form) for r in chosen for form in COMPARED if form in r.forms and (not forms or form in forms)]
 
 
 def has(peer: str, record: Activation, form: str, dtype: type) -> bool:
