@@ -105,6 +105,12 @@ def test_what_is_no_peer_is_a_usage_error(asked, message, refused):
     assert message in refused(f"--peers {asked}")
 
 
+def test_all_of_no_peers_are_a_usage_error(monkeypatch, refused):
+    monkeypatch.setattr(peers, "PEERS", {})
+    for arguments in ("relu --peers all", "--exhaustive relu --peers all"):
+        assert "no peer is installed: pip install 'activation-kernels[peers]'" in refused(arguments)
+
+
 @pytest.mark.parametrize(
     ("chosen", "why"),
     [

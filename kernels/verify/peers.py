@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.activations import RECORDS, Activation, lookup
-from kernels.backends import PEERS, available, find
+from kernels.backends import PEERS, BackendUnavailable, available, find
 from kernels.verify.checks import dense_errors, oracle_errors
 from kernels.verify.inputs import DTYPES
 from kernels.verify.rows import check_rows
@@ -45,7 +45,10 @@ def by_name(asked: Sequence[str]) -> list[str]:
             raise KeyError(f"{name!r} is no peer; known are: all, {', '.join(PEERS)}")
         if name != "all":
             available(name)
-    return [name for name, peer in PEERS.items() if name in asked or ("all" in asked and peer.reason() is None)]
+    found = [name for name, peer in PEERS.items() if name in asked or ("all" in asked and peer.reason() is None)]
+    if asked and not found:
+        raise BackendUnavailable("no peer is installed: pip install 'activation-kernels[peers]'")
+    return found
 
 
 def comparisons(peers: Sequence[str], names: Sequence[str] = (), forms: Sequence[str] = ()) -> Iterator[Callable]:
