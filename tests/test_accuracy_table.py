@@ -126,6 +126,28 @@ def test_rows_are_published_beside_older_ones(tmp_path):
     assert "| sigmoid | 2.30 |" in (folder / "accuracy.md").read_text()
 
 
+def test_rows_of_what_left_the_table_are_left_out(tmp_path):
+    run = tmp_path / "run.jsonl"
+    outcomes.append(run, [made(2.4) | {"activation": "gone"}, made(1.0)])
+    assert "1 rows of activations that are no longer in the table were left out" in outcomes.publish(run, tmp_path)
+    assert [row["activation"] for row in accuracy.read(tmp_path / accuracy.FILE)] == ["sigmoid"]
+
+
+def test_published_rows_survive_an_interruption(tmp_path, monkeypatch):
+    run, kept = tmp_path / "run.jsonl", tmp_path / accuracy.FILE
+    outcomes.append(run, [made(2.4)])
+    outcomes.publish(run, tmp_path)
+    before = kept.read_text()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("kernels.files.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        outcomes.publish(run, tmp_path)
+    assert kept.read_text() == before
+
+
 def test_results_that_are_no_numbers_are_a_miss():
     assert outcomes.is_within(made(0.1))
     assert not outcomes.is_within(made(0.1, wrong=1))
@@ -140,6 +162,18 @@ def test_the_command_publishes(tmp_path, monkeypatch, capsys):
     assert main(["--table", "--results", str(tmp_path / "run.jsonl")]) == 0
     assert (tmp_path / "accuracy.md").exists()
     assert "1 rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sweeping", [[], ["--exhaustive", "relu"]], ids=["table", "sweeps"])
+def test_publishing_outside_a_checkout_is_a_usage_error(sweeping, tmp_path, monkeypatch, capsys):
+    from kernels.verify import exhaustive
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(exhaustive, "check", lambda *_: pytest.fail("swept before"))
+    with pytest.raises(SystemExit) as stop:
+        main(["--table", *sweeping])
+    assert stop.value.code == 2
+    assert "from the root of a checkout" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_the_report_shows_it():

@@ -90,6 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         print("this needs rich and mpmath: pip install 'activation-kernels[verify]'", file=sys.stderr)
         return 2
+    if chosen.table and not PUBLISHED.is_dir():
+        parser.error(f"--table writes into {PUBLISHED}, which is not here: call it from the root of a checkout")
     if chosen.table and not chosen.exhaustive:
         return _publish(chosen)
     if chosen.exhaustive:

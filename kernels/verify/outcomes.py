@@ -11,6 +11,7 @@ import numpy as np
 
 from kernels.activations import BOUND_OF, RECORDS, Activation, Bounds, lookup
 from kernels.backends import find
+from kernels.files import write_whole
 from kernels.report import accuracy
 from kernels.verify.findings import bound_of
 from kernels.verify.sweeps import PATTERNS, Entry, Worst
@@ -111,20 +112,24 @@ def publish(path: Path, folder: Path) -> list[str]:
     new = accuracy.read(path)
     usable = [found for found in new if found["commit"] and not found["commit"].endswith("+")]
     kept = folder / accuracy.FILE
-    rows = sorted(accuracy.latest([*accuracy.read(kept), *usable]), key=_in_order)
+    latest = accuracy.latest([*accuracy.read(kept), *usable])
+    names = {record.name for record in RECORDS}
+    rows = sorted((found for found in latest if found["activation"] in names), key=_in_order)
     rows = [{**found, "bound": bound(found["check"], entry_of(found))} for found in rows]
-    kept.write_text("".join(json.dumps(found) + "\n" for found in rows))
-    (folder / "accuracy.md").write_text(accuracy.markdown(rows), encoding="utf-8")
+    write_whole(kept, "".join(json.dumps(found) + "\n" for found in rows))
+    write_whole(folder / "accuracy.md", accuracy.markdown(rows))
     done = f"{len(rows)} rows, {len(usable)} of them from {path}, and their page are in {folder}"
-    left_out = f"{len(new) - len(usable)} rows of code that was not committed were left out"
-    return [done, *([left_out] if len(new) > len(usable) else []), *drift(rows)]
+    left_out = {
+        "code that was not committed": len(new) - len(usable),
+        "activations that are no longer in the table": len(latest) - len(rows),
+    }
+    return [done, *(f"{count} rows of {what} were left out" for what, count in left_out.items() if count), *drift(rows)]
 
 
 def _in_order(found: Row) -> tuple:
     names = [record.name for record in RECORDS]
     forms = list(BOUND_OF)
-    place = names.index(found["activation"]) if found["activation"] in names else len(names)
-    return place, forms.index(found["form"]), found["gradient"] not in (None, 1.0)
+    return names.index(found["activation"]), forms.index(found["form"]), found["gradient"] not in (None, 1.0)
 
 
 def measured_bounds(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], float]:
