@@ -7,8 +7,9 @@ import pytest
 
 import kernels
 from kernels.activations import MEASURED
-from kernels.backends import BACKENDS, OWN, TEXTBOOK, BackendUnavailable
+from kernels.backends import BACKENDS, OWN, TEXTBOOK, BackendUnavailable, available, cython_textbook
 from kernels.backends.textbook import absent
+from kernels.native import built
 
 TEXTS = [f"{name}:{TEXTBOOK}" for name, b in OWN.items() if b.reason() is None and TEXTBOOK in b.second_texts()]
 
@@ -43,3 +44,15 @@ def test_they_are_no_variants_that_promises_are_about():
     assert BACKENDS["python"].second_texts() == BACKENDS["python"].variants() == ("if_else",)
     with pytest.raises(BackendUnavailable, match="textbook"):
         kernels.get("relu", "numpy:textbook")
+
+
+def test_a_text_that_was_left_out_of_the_build_says_why(monkeypatch):
+    if BACKENDS["cython"].reason():
+        pytest.skip(BACKENDS["cython"].reason())
+    report = {"left_out": {"kernels.native.textbook": "the compiler lacks a flag"}}
+    monkeypatch.setattr(built, "was_built", lambda: True)
+    monkeypatch.setattr(built, "build_report", lambda: report)
+    monkeypatch.setattr(cython_textbook, "native", lambda module: None)
+    with pytest.raises(BackendUnavailable, match=r"'cython:textbook' is not available: .*the compiler lacks a flag"):
+        available("cython:textbook")
+    assert available("cython")[1] is None

@@ -135,9 +135,9 @@ def find(name: str) -> tuple[Backend, str | None]:
 def available(name: str) -> tuple[Backend, str | None]:
     """Like ``find``, but raises BackendUnavailable where it can't run here."""
     backend, variant = find(name)
-    reason = backend.reason()
+    reason = backend.reason() or backend.text(variant).reason()
     if reason is not None:
-        raise BackendUnavailable(f"backend {backend.name!r} is not available: {reason}")
+        raise BackendUnavailable(f"backend {name!r} is not available: {reason}")
     known_variants = dict.fromkeys((*backend.variants(), *backend.second_texts()))
     if variant is not None and variant not in known_variants:
         known = ", ".join(known_variants) or "none"

@@ -9,11 +9,12 @@ import numpy as np
 from kernels import threads
 from kernels.activations import Activation
 from kernels.backends.textbook import absent  # noqa: F401  (part of what a text has)
-from kernels.native import import_errors, native
+from kernels.native import native
+from kernels.native.built import missing
 
 
 def reason() -> str | None:
-    return None if native("textbook") else f"textbook was left out of the build: {import_errors.get('textbook')}"
+    return None if native("textbook") else missing("textbook")
 
 
 def bind(record: Activation, form: str, dtype: type, accuracy: str, variant: str | None = None) -> Callable:
