@@ -101,4 +101,5 @@ info: $(VENV)/installed-numba,report,verify ## machine, levels, threads, backend
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) .venv-cuda wheels build dist *.egg-info .asv .benchmarks .pytest_cache .ruff_cache .hypothesis
-	rm -f kernels/native/*.so kernels/native/*.c kernels/native/loops_*.pyx kernels/native/build_report.json
+	rm -f kernels/native/*.so kernels/native/*.c kernels/native/loops_*.pyx kernels/native/row_loops.pxi \
+		kernels/native/build_report.json
