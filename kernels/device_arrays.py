@@ -299,7 +299,7 @@ def driver():
 
 def driver_version() -> tuple[int, int]:
     """(major, minor) of the newest CUDA that the driver knows."""
-    major, rest = divmod(_told(driver().cuDriverGetVersion), 1000)
+    major, rest = divmod(told(driver().cuDriverGetVersion), 1000)
     return major, rest // 10
 
 
@@ -322,7 +322,7 @@ def _on(device: int) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if is_current(driver(), device) else made_current(device)
 
 
-def _told(call: Callable[..., tuple], *arguments: Any) -> Any:
+def told(call: Callable[..., tuple], *arguments: Any) -> Any:
     """What a function of the driver returns; RuntimeError says that it failed."""
     error, *found = call(*arguments)
     if error:
@@ -333,8 +333,8 @@ def _told(call: Callable[..., tuple], *arguments: Any) -> Any:
 def _recorded(stream: int) -> Any:
     """An event on a stream of the current GPU."""
     cuda = driver()
-    event = _told(cuda.cuEventCreate, cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
-    _told(cuda.cuEventRecord, event, stream)
+    event = told(cuda.cuEventCreate, cuda.CUevent_flags.CU_EVENT_DISABLE_TIMING)
+    told(cuda.cuEventRecord, event, stream)
     return event
 
 
@@ -343,8 +343,8 @@ def wait(stream: int, other: int, device: int) -> None:
     cuda = driver()
     with _on(device):
         event = _recorded(other)
-        _told(cuda.cuStreamWaitEvent, stream, event, 0)
-        _told(cuda.cuEventDestroy, event)
+        told(cuda.cuStreamWaitEvent, stream, event, 0)
+        told(cuda.cuEventDestroy, event)
 
 
 #: (event, what is lent): in use until the event has come.
@@ -371,7 +371,7 @@ def let_go(device: int) -> None:
             # An event that failed never comes.
             if cuda.cuEventQuery(one[0])[0] != cuda.CUresult.CUDA_ERROR_NOT_READY:
                 in_use.remove(one)
-                _told(cuda.cuEventDestroy, one[0])
+                told(cuda.cuEventDestroy, one[0])
 
 
 def device_of(address: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 from test_report import header, measurement, write
 
@@ -13,11 +16,12 @@ from kernels.backends.numba_cuda import Choice
 from kernels.report import gpu, plan, rows
 from kernels.report.findings import Findings
 
-RUN = """
+SET_UP = """
 import sys, types
 sys.setswitchinterval(1e-5)
 import numpy as np
 from pathlib import Path
+from kernels import measure as data
 from kernels.activations import lookup
 from kernels.report import device, plan, rows
 
@@ -31,6 +35,7 @@ class Clock(device.Gpu):
         target.copy_to_device(source)
     def seconds(self, call, samples=device.SAMPLES):
         assert samples >= 50
+        assert len({dtype for _, dtype in data._pools}) <= 1, data._pools
         call()
         return np.linspace(1e-6, 2e-6, samples)
 
@@ -47,7 +52,8 @@ cupy.__getattr__ = lambda name: getattr(np, name)
 cupy.asnumpy, cupy.cuda = np.asarray, types.SimpleNamespace(is_available=lambda: True)
 special.special = types.SimpleNamespace(expit=lambda x, out: np.divide(1, 1 + np.exp(-x), out=out))
 sys.modules |= {"cupy": cupy, "cupyx": types.ModuleType("cupyx"), "cupyx.scipy": special}
-
+"""
+RUN = """
 path = device.measure("tiny", ("relu", "swish", "softmax"), Path(FOLDER), Clock())
 found, problems = rows.read(path)
 assert not problems and rows.newest(path.parent) is None
@@ -63,11 +69,89 @@ assert {row["status"] for row in measured} == {"ok"}, measured
 assert {row["kind"] for row in found} == {"run", "ceiling", "measurement", "launch", "transfer", "end"}
 assert all(row["share_of_ceiling"] == row["gb_per_s"] / row["ceiling_gb_per_s"] for row in measured)
 assert len(list(device.lines(found))) == len(measured) + 3 + 2
+assert not data._pools
+"""
+BROKEN = """
+def compiled(case, inputs):
+    def call():
+        raise RuntimeError("the compiler <broke>")
+    yield device.Contestant("torch.compile", call, tuple)
+
+def too_large(case, inputs):
+    raise MemoryError("no room on the device")
+    yield
+
+def without_softmax(case, *rest):
+    if case.activation == "softmax":
+        raise RuntimeError("no such kernel")
+    return prepared(case, *rest)
+
+def without_softmax_s_call(record, gpu):
+    if record.name == "softmax":
+        raise RuntimeError("no such call")
+    return launched(record, gpu)
+
+def without_memory(case, inputs):
+    if case.n == 1:
+        raise MemoryError("no room on the host")
+    return expected(case, inputs)
+
+device.PEERS |= {"torch": compiled, "triton": too_large}
+prepared, device.ours = device.ours, without_softmax
+launched, device._launch_row = device._launch_row, without_softmax_s_call
+expected, device._expected = device._expected, without_memory
+path = device.measure("tiny", ("relu", "softmax"), Path(FOLDER), Clock())
+found, problems = rows.read(path)
+assert not problems and rows.is_finished(found)
+measured = [row for row in rows.of_kind(found, "measurement") if row["dtype"] == "float32" and row["form"] == "value"]
+assert {(row["activation"], row["backend"], row["status"], row["reason"]) for row in measured if row["n"] == 128} == {
+    ("relu", "cuda", "ok", None),
+    ("relu", "cupy", "ok", None),
+    ("softmax", "cuda", "failed", "RuntimeError: no such kernel"),
+    *((name, "torch.compile", "failed", "RuntimeError: the compiler <broke>") for name in ("relu", "softmax")),
+    *((name, "triton", "failed", "MemoryError: no room on the device") for name in ("relu", "softmax")),
+}
+assert {(row["backend"], row["reason"]) for row in measured if row["n"] == 1} == {
+    ("cuda", "MemoryError: no room on the host"),
+}
+assert [row["activation"] for row in rows.of_kind(found, "launch")] == ["relu"]
+assert len(list(device.lines(found))) == len(rows.of_kind(found, "measurement")) + 1 + 2
 """
 
 
+def in_simulator(run_python, program: str, folder: Path) -> None:
+    run_python(SET_UP + program.replace("FOLDER", repr(str(folder))), NUMBA_ENABLE_CUDASIM="1")
+
+
+def test_a_broken_contestant_does_not_end_a_run_on_a_gpu(run_python, tmp_path):
+    in_simulator(run_python, BROKEN, tmp_path / "results")
+    from kernels.report.__main__ import DONE, main
+
+    write(tmp_path / "results" / "quick-20240101T000000.jsonl", [header(), measurement()])
+    assert main(["--render-only", "--output", str(tmp_path)]) == DONE
+
+
+@pytest.mark.parametrize(
+    ("function", "use"),
+    [
+        ("cuMemsetD8Async", lambda gpu: gpu.overwrite_cache()),
+        ("cuMemcpyDtoDAsync", lambda gpu: gpu.copy(gpu.flushed, gpu.flushed)),
+    ],
+)
+def test_what_the_driver_refuses_is_no_time(function, use, monkeypatch):
+    """A copy that was refused would take no time, and be a ceiling that nothing reaches."""
+    from kernels import device_arrays
+    from kernels.report import device
+
+    error, asked = SimpleNamespace(name="CUDA_ERROR_ILLEGAL_ADDRESS"), device.Gpu.__new__(device.Gpu)
+    asked.flushed = SimpleNamespace(__cuda_array_interface__={"data": (16, False)}, nbytes=8)
+    monkeypatch.setattr(device_arrays, "driver", lambda: SimpleNamespace(**{function: lambda *_: (error,)}))
+    with pytest.raises(RuntimeError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        use(asked)
+
+
 def test_rows_of_a_device_are_on_the_page(run_python, tmp_path):
-    run_python(RUN.replace("FOLDER", repr(str(tmp_path / "results"))), NUMBA_ENABLE_CUDASIM="1")
+    in_simulator(run_python, RUN, tmp_path / "results")
     from kernels.report.__main__ import DONE, main
 
     cpu = [

@@ -12,7 +12,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +27,7 @@ from kernels import device_arrays, machine
 from kernels.activations import Activation
 from kernels.backends import BACKENDS, Origin, described, get, numba_cuda
 from kernels.half import is_half, named
-from kernels.measure import FORMS, Case, make_inputs, row_shape
+from kernels.measure import FORMS, Case, make_inputs, release_data, row_shape
 from kernels.report import rows
 from kernels.report.plan import SCOPES, Scope, chosen_records
 from kernels.report.rows import DEVICE_PLAN, Results, Row
@@ -73,10 +75,12 @@ class Gpu:
         self.cuda.synchronize()
 
     def overwrite_cache(self) -> None:
-        device_arrays.driver().cuMemsetD8Async(_address(self.flushed), 0, FLUSHED, 0)
+        device_arrays.told(device_arrays.driver().cuMemsetD8Async, _address(self.flushed), 0, FLUSHED, 0)
 
     def copy(self, target, source) -> None:
-        device_arrays.driver().cuMemcpyDtoDAsync(_address(target), _address(source), source.nbytes, 0)
+        device_arrays.told(
+            device_arrays.driver().cuMemcpyDtoDAsync, _address(target), _address(source), source.nbytes, 0
+        )
 
     def seconds(self, call: Callable[[], object], samples: int = SAMPLES) -> np.ndarray:
         """Seconds of each call on the device, from events on the default stream."""
@@ -197,7 +201,22 @@ def jaxes(case: Case, inputs: Sequence[np.ndarray]) -> Iterator[Contestant]:
     yield Contestant("jax", call, lambda: tuple(map(np.asarray, jax.tree.leaves(call()))), "host")
 
 
-PEERS = (torches, tritons, cupys, jaxes)
+PEERS = {"torch": torches, "triton": tritons, "cupy": cupys, "jax": jaxes}
+
+
+def contestants(case: Case, inputs: Sequence[np.ndarray], gpu: Gpu) -> Iterator[Contestant]:
+    """Ours and its peers; the call of one that could not be prepared raises what happened."""
+    makers = {name: functools.partial(peer, case, inputs) for name, peer in PEERS.items()}
+    for name, make in {"cuda": lambda: [ours(case, inputs, gpu)], **makers}.items():
+        try:
+            yield from make()
+        except Exception as error:
+            # Its traceback would keep the arrays of who failed on the device.
+            yield Contestant(name, functools.partial(_raise, error.with_traceback(None)), tuple)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 # ---------------------------------------------------------------- a run
@@ -214,8 +233,8 @@ def cases(scope: Scope, activations: Sequence[str]) -> list[tuple[Case, int | No
     dtypes = ("float32", "bfloat16", "float16", "float64") if scope.everything else ("float32", "bfloat16")
     return [
         (Case(record.name, form, "cuda", dtype, n, cold=True), columns)
-        for record in chosen_records(scope, activations)
         for dtype in dtypes
+        for record in chosen_records(scope, activations)
         for form in FORMS
         if form in record.forms
         for n in sizes(scope, dtype)
@@ -232,21 +251,11 @@ def measure(scope_name: str, activations: Sequence[str], folder: Path, gpu: Gpu)
     facts = machine.facts() | gpu.facts()
     results.append(_header(scope_name, len(todo), began, facts))
     about = {"machine": facts["gpu"], "commit": facts["commit"], "load": machine.load(), "busy_elsewhere": None}
-    ceilings: dict[int, float] = {}
     start = time.perf_counter()
-    for case, columns in todo:
-        if case.bytes not in ceilings:
-            ceilings[case.bytes] = _ceiling(case.bytes, gpu)
-            ways = {"device copy": ceilings[case.bytes]}
-            results.append(
-                {"kind": "ceiling", "bytes": case.bytes, "threads": None, "gb_per_s": ways["device copy"], "ways": ways}
-            )
-        for row in _rows(case, columns, gpu, ceilings[case.bytes]):
-            results.append(row | about)
-    for record in chosen_records(SCOPES[scope_name], activations):
-        results.append(_launch_row(record, gpu))
-    for n in sizes(SCOPES[scope_name]):
-        results.append(_transfer_row(n, gpu))
+    for row in _timed(todo, gpu):
+        results.append(row | about if row["kind"] == "measurement" else row)
+    for row in _beside(SCOPES[scope_name], activations, gpu):
+        results.append(row)
     results.append({"kind": "end", "seconds": round(time.perf_counter() - start, 1)})
     return results.path
 
@@ -274,6 +283,23 @@ def _ceiling(size: int, gpu: Gpu) -> float:
     return size / float(np.median(gpu.seconds(lambda: gpu.copy(target, source)))) * 1e-9
 
 
+def _timed(todo: Sequence[tuple[Case, int | None]], gpu: Gpu) -> Iterator[Row]:
+    """The rows of all cases, and the ceilings before them; a case that ends before it is timed is one of ours."""
+    ceilings: dict[int, float] = {}
+    for _, group in itertools.groupby(todo, key=lambda one: one[0].dtype):
+        for case, columns in group:
+            try:
+                if case.bytes not in ceilings:
+                    speed = ceilings[case.bytes] = _ceiling(case.bytes, gpu)
+                    about = {"bytes": case.bytes, "threads": None}
+                    yield {"kind": "ceiling", **about, "gb_per_s": speed, "ways": {"device copy": speed}}
+                yield from _rows(case, columns, gpu, ceilings[case.bytes])
+            except Exception as error:
+                yield _about(case, columns, "cuda") | _failed(error)
+        # The data of a dtype can be gigabytes: all its cases share them, and the next one's have no use for them.
+        release_data()
+
+
 def _rows(case: Case, columns: int | None, gpu: Gpu, ceiling: float) -> Iterator[Row]:
     inputs = make_inputs(case, (case.n // columns, columns) if columns else None)
     expected = _expected(case, inputs)
@@ -281,21 +307,35 @@ def _rows(case: Case, columns: int | None, gpu: Gpu, ceiling: float) -> Iterator
         for peer in ("torch", "jax"):
             if BACKENDS[peer].reason() is None:
                 stack.enter_context(BACKENDS[peer].module.running())
-        for one in (ours(case, inputs, gpu), *(found for peer in PEERS for found in peer(case, inputs))):
-            for _ in range(WARM_UP):
-                one.call()
-            seconds = (gpu.seconds if one.clock == "device" else gpu.host_seconds)(one.call)
-            q1, median, q3 = map(float, np.quantile(seconds, (0.25, 0.5, 0.75)))
-            speed = case.bytes / median * 1e-9
-            times = {"seconds_q1": q1, "seconds_median": median, "seconds_q3": q3, "samples": SAMPLES, "loops": 1}
+        for one in contestants(case, inputs, gpu):
+            about = _about(case, columns, one.backend) | {"clock": one.clock}
+            try:
+                times = _times(one, gpu)
+                equal = about["peer"] or expected is None or all(map(_same_bits, one.result(), expected))
+            except Exception as error:  # One broken contestant must not end the run; its row says what happened.
+                yield about | _failed(error)
+                continue
+            speed = case.bytes / times["seconds_median"] * 1e-9
             shares = {"gb_per_s": speed, "ceiling_gb_per_s": ceiling, "share_of_ceiling": speed / ceiling}
-            own = one.backend == "cuda"
-            equal = not own or expected is None or all(map(_same_bits, one.result(), expected))
-            measured = dict.fromkeys(rows.MEASURED) | times | shares
-            row = {"kind": "measurement", **asdict(case), "backend": one.backend, **measured}
-            row |= {"level": None, "peer": not own, "columns": columns, "clock": one.clock}
             reason = None if equal else "its bits are not those of kernels.fastest"
-            yield row | {"status": "ok" if equal else "wrong", "reason": reason}
+            yield about | times | shares | {"status": "ok" if equal else "wrong", "reason": reason}
+
+
+def _about(case: Case, columns: int | None, backend: str) -> Row:
+    about = {"level": None, "peer": backend != "cuda", "columns": columns}
+    return {"kind": "measurement", **asdict(case), "backend": backend, **dict.fromkeys(rows.MEASURED), **about}
+
+
+def _failed(error: Exception) -> Row:
+    return {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+
+def _times(one: Contestant, gpu: Gpu) -> Row:
+    for _ in range(WARM_UP):
+        one.call()
+    seconds = (gpu.seconds if one.clock == "device" else gpu.host_seconds)(one.call)
+    q1, median, q3 = map(float, np.quantile(seconds, (0.25, 0.5, 0.75)))
+    return {"seconds_q1": q1, "seconds_median": median, "seconds_q3": q3, "samples": SAMPLES, "loops": 1}
 
 
 def _expected(case: Case, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...] | None:
@@ -308,6 +348,17 @@ def _expected(case: Case, inputs: Sequence[np.ndarray]) -> tuple[np.ndarray, ...
 def _same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Any NaN being equal to any NaN."""
     return bool(((a.view(f"u{a.itemsize}") == b.view(f"u{b.itemsize}")) | (np.isnan(a) & np.isnan(b))).all())
+
+
+def _beside(scope: Scope, activations: Sequence[str], gpu: Gpu) -> Iterator[Row]:
+    """What calls cost the host, and transfers; what fails is told and left out."""
+    calls = {record.name: functools.partial(_launch_row, record) for record in chosen_records(scope, activations)}
+    transfers = {f"transfers of {n:,} numbers": functools.partial(_transfer_row, n) for n in sizes(scope)}
+    for what, make in {**calls, **transfers}.items():
+        try:
+            yield make(gpu)
+        except Exception as error:
+            print(f"left out: {what}: {error}", file=sys.stderr)
 
 
 def _launch_row(record: Activation, gpu: Gpu) -> Row:
@@ -347,6 +398,9 @@ def lines(found: Sequence[Row]) -> Iterator[str]:
     for row in rows.of_kind(found, "measurement"):
         shape = f"{row['n']:,}" + (f" in rows of {row['columns']:,}" if row["columns"] else "")
         what = f"{row['activation']} {row['form']} {row['dtype']} {shape}: {row['backend']}"
+        if row["status"] == "failed":
+            yield f"{what} failed: {row['reason']}"
+            continue
         times = f"{_us(row['seconds_median'])}, {row['gb_per_s']:.0f} GB/s, {row['share_of_ceiling']:.0%} of the copy"
         yield f"{what} {times}" + ("" if row["status"] == "ok" else f", {row['status']}: {row['reason']}")
     for row in rows.of_kind(found, "launch"):

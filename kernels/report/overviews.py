@@ -209,7 +209,8 @@ def outputs(conditions: Sequence[tuple[str, Mapping[str, Row]]], backends: Backe
 # ---------------------------------------------------------------- a GPU
 def on_gpu(findings: Findings, device: Device) -> dict[str, Figure]:
     """The values of one function on CPU and GPU by size, and of all as shares of the device's copy."""
-    values = [record.name for record in findings.activations if (record.name, "value") in device.kernels]
+    both = {cell.activation for cell in findings.sweep if cell.form == "value" and device.call(cell)}
+    values = [record.name for record in findings.activations if record.name in both]
     figures = {"gpu-share": gpu_shares(device)} if device.kernels else {}
     if values:
         figures["gpu-time"] = gpu_times(findings, device, SHOWN if SHOWN in values else values[0])
