@@ -142,7 +142,9 @@ def test_a_bad_line_is_named_and_the_rest_used(tmp_path, line, message):
 def test_a_line_cut_short_does_not_swallow_the_next(tmp_path):
     path = tmp_path / "quick-1.jsonl"
     path.write_text(f"{json.dumps(header())}\n{json.dumps(measurement())[:50]}")
-    rows.Results(path).append(measurement(n=10))
+    results = rows.Results(path)
+    with results.held():
+        results.append(measurement(n=10))
     found, problems = rows.read(path)
     assert [row.get("n") for row in found] == [None, 10]
     assert len(problems) == 1
@@ -265,6 +267,23 @@ def test_a_finished_run_and_fresh_start_over(run, tmp_path, monkeypatch):
     assert run.interrupted(other, tmp_path) is None
     first.measure(lambda group, cases: None)
     assert run.interrupted(tiny(), tmp_path) is None
+
+
+def test_two_runs_do_not_write_to_one_file(run, tmp_path, monkeypatch, capsys):
+    for name in ("fcntl", "rich", "matplotlib"):
+        pytest.importorskip(name)
+    monkeypatch.setattr(plan, "make", lambda *_: tiny())
+    first = run.start(tiny(), tmp_path / "results")
+    before = first.results.path.read_bytes() + b'{"kind": "half a ro'
+    first.results.path.write_bytes(before)
+    with first.results.path.open() as other:
+        rows._lock(other)
+        assert command.main(["--quick", "--output", str(tmp_path)]) == command.USAGE
+    assert "another run is writing to" in capsys.readouterr().err
+    assert first.results.path.read_bytes() == before
+    assert command.main(["--quick", "--output", str(tmp_path)]) == command.DONE
+    (path,) = (tmp_path / "results").iterdir()
+    assert rows.is_finished(rows.read(path)[0])
 
 
 def of_a_lower_level(run, monkeypatch):

@@ -140,6 +140,8 @@ def measure(given: argparse.Namespace) -> int:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     try:
         _measure(console, going)
+    except BlockingIOError as error:
+        return _fail(str(error))
     except KeyboardInterrupt:
         measured = len(made.cases) - going.left
         again = "continues; --fresh starts over" if run.can_continue(going.about["commit"]) else EDITED

@@ -9,10 +9,11 @@ interrupted run loses nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 Row = dict[str, Any]
 
@@ -73,10 +74,17 @@ class Results:
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.read_bytes().endswith(b"\n"):
-            # A line cut short by a crash must not swallow the next one.
-            with path.open("a") as file:
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Alone with the file, its last line being whole; BlockingIOError where another run is writing to it."""
+        with self.path.open("a") as file:
+            _lock(file)
+            if not self.path.read_bytes().endswith(b"\n"):
+                # A line cut short by a crash must not swallow the next one.
                 file.write("\n")
+                file.flush()
+            yield
 
     def append(self, row: Row) -> None:
         problem = check(row)
@@ -84,6 +92,22 @@ class Results:
             raise ValueError(f"a row that could not be read back: {problem}")
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def _lock(file: IO) -> None:
+    """Until the file is closed, however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # not there on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(
+            f"another run is writing to {file.name}: wait until it has ended, or start one beside it with --fresh"
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def check(row: Any) -> str | None:

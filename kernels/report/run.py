@@ -57,6 +57,10 @@ class Run:
 
     def measure(self, advance: Callable[[str, int], None]) -> None:
         """All groups; ``advance`` is told the group's name before it, and after it how many cases it had."""
+        with self.results.held():
+            self._measure(advance)
+
+    def _measure(self, advance: Callable[[str, int], None]) -> None:
         start = time.perf_counter()
         if self.plan.roofs:
             advance("ceilings", 0)
