@@ -480,6 +480,13 @@ def test_other_processes_at_work_are_told():
     assert "Other processes kept 1.5 cores busy" in page.render(loud, {})
 
 
+def test_every_backend_has_its_price():
+    pytest.importorskip("matplotlib")
+    from kernels.report.answer import PRICES
+
+    assert set(PRICES) == set(OWN)
+
+
 def test_the_answer_names_size_and_price(drawn):
     from kernels.report.answer import pays_from
 
