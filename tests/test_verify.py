@@ -3,6 +3,7 @@
 import pytest
 
 from kernels.backends import OWN, PEERS
+from kernels.half import HALVES
 from kernels.verify import checks, peers
 from kernels.verify.__main__ import main
 from kernels.verify.findings import Finding
@@ -18,6 +19,14 @@ def test_every_backend_that_runs_is_verified():
     assert {name.partition(":")[0] for name in checks.contestants()} == {
         name for name, backend in OWN.items() if backend.reason() is None
     }
+
+
+def test_every_number_of_the_half_types_is_verified():
+    pytest.importorskip("ml_dtypes")
+    backends = {name for name in checks.contestants() if checks.rounds_halves(name)}
+    found = {(case.args[2], case.args[3].name) for case in checks.cases(["relu"]) if case.func is checks.check_half}
+    assert found == {(backend, name) for backend in backends for name in HALVES}
+    assert backends.isdisjoint({"python", "numpy"})
 
 
 def test_an_error_is_a_miss_and_the_exit_code_says_so(monkeypatch, capsys):

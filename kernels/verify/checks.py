@@ -3,6 +3,7 @@
 - oracle: a sample of inputs against the arbitrary-precision formulas, in ULP, against the record's bound;
 - dense: many float32 bit patterns against the float64 kernel (itself held to the oracle), in ULP;
 - bits: compiled backends, levels and the dispatcher against one another, equal to the bit (any NaN equals any NaN);
+- half: every number of float16 and bfloat16 against the correctly rounded result, equal to the bit;
 - special: the record's special values in every form, in vector body and scalar tail, strided, without a warning;
 - composed: forms that are made of others (backward, value_and_derivative, jacobian) against those.
 """
@@ -11,13 +12,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from importlib import util
 
 import numpy as np
 
 from kernels.activations import BOUND_OF, RECORDS, Activation, lookup
 from kernels.backends import OWN, find, get
+from kernels.half import HALVES, named
 from kernels.ulp import near_roots, ulp_errors, ulp_of
 from kernels.verify.findings import Finding, bits_differ, bound_of, finding, first_difference
+from kernels.verify.halves import check_half
 from kernels.verify.inputs import DTYPES, evaluate, outputs, parameters, patterns, reference_backend, sample
 from kernels.verify.rows import check_rows
 from kernels.verify.special import check_special
@@ -242,6 +246,10 @@ def _cases_of(record: Activation, form: str, backend: str) -> Iterator[Callable]
             yield functools.partial(check_special, record, form, backend, dtype, accuracy)
         if record.elementwise and form in ("value", "derivative", "backward_from_output") and dense_pays(backend):
             yield functools.partial(check_dense, record, form, backend, accuracy)
+        if record.elementwise and form in ("value", "derivative") and rounds_halves(backend):
+            for name in HALVES:
+                if name != "bfloat16" or util.find_spec("ml_dtypes"):
+                    yield functools.partial(check_half, record, form, backend, named(name), accuracy)
 
 
 def is_composed(record: Activation, form: str) -> bool:
@@ -255,3 +263,10 @@ def dense_pays(backend: str) -> bool:
     """Millions of inputs: not for pure Python, and not for levels that the bits check holds to the same bits."""
     base, variant = find(backend)
     return base.name != "python" and variant is None
+
+
+def rounds_halves(backend: str) -> bool:
+    """Whether results of half types are rounded right at ties, too: not from NumPy's texts, the dispatcher's without
+    compiled loops."""
+    base = find(backend)[0]
+    return base.compiled and (base.name != "fastest" or OWN["cython"].reason() is None)
