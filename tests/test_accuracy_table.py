@@ -33,7 +33,7 @@ def bounds() -> list:
     return [
         pytest.param(record, key, dtype, accuracy_class, id=f"{record.name}-{key}-{dtype}-{accuracy_class}")
         for record in RECORDS
-        if record.elementwise
+        if not record.gate  # held to their parts
         for key in record.ulp
         if key != "parameter_derivative"
         for dtype, accuracy_class in (("float32", "fast"), ("float32", "accurate"), ("float64", "fast"))
@@ -42,6 +42,7 @@ def bounds() -> list:
 
 @pytest.mark.parametrize(("record", "key", "dtype", "accuracy_class"), bounds())
 def test_a_bound_is_the_measured_error_rounded_up(record, key, dtype, accuracy_class):
+    """Of rows, which no sweep goes over all of, a seventh more: a sample seldom has the worst one."""
     measured = outcomes.measured_bounds(ROWS).get((record.name, key, dtype, accuracy_class))
     if measured is None:
         pytest.skip(f"no published row yet of {record.name}, {key}, {dtype}, {accuracy_class}: make exhaustive")
@@ -76,11 +77,20 @@ def test_what_the_records_say_too_little_or_too_much_is_told():
     assert outcomes.drift([made(promised - 0.1, inputs=PATTERNS // 2)]) == []
 
 
-@pytest.mark.parametrize(("promised", "same", "no_less"), [(1.5, True, True), (1.6, False, True), (1.4, False, False)])
-def test_a_bound_is_for_every_parameter_and_row(promised, same, no_less):
+@pytest.mark.parametrize(
+    ("promised", "same", "little_more", "no_less"),
+    [
+        (1.4, False, False, False),
+        (1.5, True, True, True),
+        (1.6, False, True, True),
+        (1.82, False, True, True),
+        (1.83, False, False, True),
+    ],
+)
+def test_a_bound_is_for_every_parameter_and_row(promised, same, little_more, no_less):
     assert outcomes.fits(promised, 1.5, outcomes.lookup("elu")) == same
+    assert outcomes.fits(promised, 1.5, outcomes.lookup("softmax")) == little_more
     assert outcomes.fits(promised, 1.5, outcomes.lookup("celu")) == no_less
-    assert outcomes.fits(promised, 1.5, outcomes.lookup("softmax")) == no_less
 
 
 # ---------------------------------------------------------------- the table
