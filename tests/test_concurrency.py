@@ -270,6 +270,31 @@ print(limited, threads() - before)
 """
 
 
+#: A worker that slept is kept off the processor of its caller, and of no other.
+KEPT_OFF = f"""
+import os, time
+import numpy as np
+import kernels
+
+kernels.set_num_threads(2)
+x, before = np.ones({LONG}, np.float32), set(os.listdir("/proc/self/task"))
+kernels.get("sigmoid", "cython")(x)
+(worker,) = set(os.listdir("/proc/self/task")) - before
+time.sleep(0.1)
+kernels.get("sigmoid", "cython")(x)
+left, own = os.sched_getaffinity(int(worker)), os.sched_getaffinity(0)
+print(left < own and len(left) == len(own) - 1)
+"""
+
+
+@pytest.mark.skipif(native("dispatch") is None, reason="there are no workers without compiled code")
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system has no processors to choose")
+def test_a_worker_is_woken_beside_its_caller(run_python):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("there is one processor")
+    assert run_python(KEPT_OFF) == "True"
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not list a process's threads")
 def test_a_limit_of_threadpoolctl_is_heeded(run_python):
     pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")

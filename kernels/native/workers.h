@@ -66,10 +66,13 @@ static struct {
     int refused;
     _Atomic int sleeping;
     _Atomic int64_t last;
+    /* The processor that they are kept off, as it was the caller's; -1 for none. */
+    int kept_off;
+    pthread_t threads[WORKERS_MOST];
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     workers_range ranges[WORKERS_MOST];
-} workers = {.taken = ATOMIC_FLAG_INIT, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} workers = {.taken = ATOMIC_FLAG_INIT, .kept_off = -1, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static void workers_drain(workers_range *range) {
     intptr_t chunk = workers.chunk;
@@ -152,7 +155,8 @@ static void workers_start(int wanted) {
         workers.refused = pthread_create(&thread, NULL, workers_main, (void *)(uintptr_t)seen) != 0;
         if (!workers.refused) {
             pthread_detach(thread);
-            workers.started++;
+            workers.threads[workers.started++] = thread;
+            workers.kept_off = -1;
         }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -164,12 +168,32 @@ static int workers_lacking(int wanted) {
     return wanted > awake ? wanted - awake : 0;
 }
 
+/* Linux wakes a worker where it ran last, which may be the caller's processor: there it would wait for the caller's time
+ * slice to end, 10 ms and more, while another processor is idle. */
+#if defined(__linux__)
+static void workers_keep_off_callers_processor(void) {
+    cpu_set_t others;
+    int here = sched_getcpu();
+    if (here < 0 || here == workers.kept_off || sched_getaffinity(0, sizeof others, &others))
+        return;
+    CPU_CLR(here, &others);
+    if (!CPU_COUNT(&others))
+        return;
+    for (int k = 0; k < workers.started; k++)
+        pthread_setaffinity_np(workers.threads[k], sizeof others, &others);
+    workers.kept_off = here;
+}
+#else
+static void workers_keep_off_callers_processor(void) {}
+#endif
+
 static void workers_open(int wanted) {
     uint64_t number = workers_number(atomic_load(&workers.state)) + 1;
     int lacking;
     atomic_store(&workers.state, number * WORKERS_NUMBER | WORKERS_OPEN);
     lacking = workers_lacking(wanted);
     if (lacking) {
+        workers_keep_off_callers_processor();
         pthread_mutex_lock(&workers.mutex);
         pthread_mutex_unlock(&workers.mutex);
         while (lacking--)
@@ -236,6 +260,7 @@ static void workers_forget(void) {
     atomic_flag_clear(&workers.taken);
     workers.started = 0;
     workers.refused = 0;
+    workers.kept_off = -1;
     pthread_mutex_init(&workers.mutex, NULL);
     pthread_cond_init(&workers.wake, NULL);
 }
