@@ -1,6 +1,7 @@
 /* Worker threads for loops: one loop at a time, cut into a range for each worker, and whoever is done takes chunks from
- * the ranges of the others. The caller works too, and never waits for a worker that has not begun. A loop that finds the workers taken by another thread's loop runs in its caller alone, and so
- * does a short one that finds them asleep, unless the last one was a moment ago: then more may follow. */
+ * the ranges of the others. The caller works too, and never waits for a worker that has not begun. A loop that finds the
+ * workers taken by another thread's loop runs in its caller alone, and so does a short one that finds them asleep, unless
+ * the last one was a moment ago: then more may follow. */
 #ifndef KERNELS_WORKERS_H
 #define KERNELS_WORKERS_H
 
