@@ -286,12 +286,12 @@ def _reciprocal(dtype: type) -> Callable:
 def _logarithm(dtype: type) -> Callable:
     """The logarithm of the sum of the terms, the largest of which is 1."""
     logarithm_of_sum, tree_of_pairs = formulas("float64")["logarithm_of_sum"], _tree_of_pairs()
-    single, zero = dtype is np.float32, 0.0
+    single = dtype is np.float32
     up, down = (np.float64(formulas(np.dtype(dtype).name)[name]) for name in ("UP", "DOWN"))
 
     @jit
     def logarithm(totals, rests):
-        lost = sum_tree(rests) if single else tree_of_pairs(rests, lanes(zero))
+        lost = sum_tree(rests) if single else tree_of_pairs(rests, lanes(0.0))
         return dtype(logarithm_of_sum(sum_tree(totals), lost, up, down))
 
     return logarithm
