@@ -1,4 +1,5 @@
-"""Long arrays of half types look their results up: the bits of computed ones, whatever the way, in bounded memory."""
+"""Long arrays of half types look up their results, or their gradients' factors: the bits of computed ones, whatever the
+way, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ import pytest
 
 import kernels
 from kernels.activations import RECORDS
+from kernels.constants import HALF_TYPES
+from kernels.half import named
 from kernels.native import native
 from kernels.verify.halves import numbers
 
@@ -17,6 +20,7 @@ pytestmark = pytest.mark.skipif(dispatch is None, reason="the compiled part is m
 #: Elements of a call that computes.
 SHORT = 2048
 X = numbers(np.dtype(np.float16))
+G = np.random.default_rng(0).permutation(X)
 NAMES = [record.name for record in RECORDS if record.elementwise and not record.learnable]
 
 
@@ -41,6 +45,53 @@ def test_looked_up_is_computed(assert_same):
             function = form_of(name, form)
             assert_same(function(X, *params), computed(function, X, *params), (name, form))
     assert dispatch.tables_held() == dispatch.MOST_TABLES_HELD
+
+
+@pytest.mark.parametrize("dtype", HALF_TYPES)
+def test_factors_looked_up_are_computed(dtype, assert_same):
+    """Whole words and less, twice: the first call computes a table, where that pays."""
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    x = numbers(named(dtype))
+    g = np.random.default_rng(0).permutation(x)
+    for name in NAMES:
+        params = kernels.ACTIVATIONS[name].example_parameters
+        backward = kernels.get(name).backward
+        pieces = zip(np.split(g, len(g) // SHORT), np.split(x, len(x) // SHORT), strict=True)
+        right = np.concatenate([backward(*piece, *params) for piece in pieces])
+        for n in (len(x), len(x) - 1, len(x) - 1):
+            assert_same(backward(g[:n], x[:n], *params), right[:n], (name, n))
+
+
+def test_only_dear_factors_are_held():
+    """Other parameters drop a table, where there was one."""
+    half = len(X) // 2
+    for name, dropped in (("swish", 1), ("leaky_relu", 0)):
+        backward = kernels.get(name, "cython").backward
+        backward(G, X, 0.25)
+        before = dispatch.tables_held()
+        backward(G[:half], X[:half], 3.0)
+        assert dispatch.tables_held() == before - dropped, name
+
+
+def test_factors_in_any_layout_and_streamed(assert_same):
+    backward = kernels.get("swish").backward
+    pieces = zip(np.split(G, len(G) // SHORT), np.split(X, len(X) // SHORT), strict=True)
+    right = np.concatenate([backward(*piece, 0.5) for piece in pieces])[SHORT:]
+    g, x = G[SHORT:], X[SHORT:]
+    spread = np.repeat(X, 2).reshape(-1, 2)[SHORT:, 0]
+    before = dispatch.get_stream_from()
+    backward(G, X, 0.5)
+    for stream_from in (before, 0):
+        dispatch.set_stream_from(stream_from)
+        try:
+            assert_same(backward(g, x, 0.5), right, stream_from)
+            assert_same(backward(g, spread, 0.5), right, ("strided", stream_from))
+            for k in range(2):
+                inputs = [g.copy(), x.copy()]
+                assert_same(backward(*inputs, 0.5, out=inputs[k]), right, ("in place", k, stream_from))
+        finally:
+            dispatch.set_stream_from(before)
 
 
 def test_every_parameter_has_its_own_results(assert_same):

@@ -103,7 +103,7 @@ def make_plan(
             **{name: step[name, "bytes"] for name in ("stream", "gather", "scatter")},
             "checked": _checked(step, record, form, dtype),
             "direct": _direct(step, record, form, dtype),
-            "look_up": _look_up(step, record, form, dtype, _level(level).look_up_flops),
+            "look_up": _look_up(step, record, form, dtype, _level(level)),
             "parts": [step[name, compute] for name in row_parts(first, second)] if has_parts else [],
         }
     kind = form if record.elementwise else f"{record.kind} {form}"
@@ -161,11 +161,15 @@ def _direct(step: dict, record: Activation, form: str, dtype: str) -> tuple[int,
     return (0, 0) if 0 in loops else (loops[0], loops[-1])
 
 
-def _look_up(step: dict, record: Activation, form: str, dtype: str, flops: int) -> tuple[int, int, int, int]:
-    """The loops that look results of a half type up; 0 where computing them costs no more, or they are products."""
-    if dtype not in HALF_TYPES or not record.elementwise or form.startswith("backward"):
+def _look_up(step: dict, record: Activation, form: str, dtype: str, level: Level) -> tuple[int, int, int, int]:
+    """The loops that look a half type's results or factors up; 0 where computing them costs no more."""
+    if dtype not in HALF_TYPES or not record.elementwise or form == "backward_from_output":
         return 0, 0, 0, 0
-    if all(_direct(step, record, form, dtype)) and _flops(record, form) <= flops:
+    flops = _flops(record, form)
+    if form == "backward":
+        loop = step["look_up_product", dtype] if flops > level.look_up_factor_flops else 0
+        return loop, loop, 0, 0
+    if all(_direct(step, record, form, dtype)) and flops <= level.look_up_flops:
         return 0, 0, 0, 0
     names = ("look_up", "look_up_second", "look_up_streamed", "look_up_second_streamed")
     return tuple(step[name, "codes"] for name in names)
@@ -173,7 +177,7 @@ def _look_up(step: dict, record: Activation, form: str, dtype: str, flops: int) 
 
 def _flops(record: Activation, form: str) -> int:
     """Operations on an element, of the dearer one of two results."""
-    return max(record.flops) if form == "value_and_derivative" else record.flops[form == "derivative"]
+    return max(record.flops) if form == "value_and_derivative" else record.flops[form != "value"]
 
 
 def level_segments(record: Activation, form: str, accuracy: str, level: str | None) -> dict[str, list]:

@@ -175,6 +175,10 @@ HALF_INLINE void bfloat16_narrow_word(const float *x, uint16_t *out) {
 }
 
 /* ---------------------------------------------------------------- loops */
+/* Codes of a cache line, and how many of them ahead a look-up asks for its inputs: between results the processor looks too
+ * little ahead. */
+#define LOOK_UP_LINE 32
+#define LOOK_UP_AHEAD (16 * LOOK_UP_LINE)
 #define HALF(name) float16_##name
 #include "half_loops.h"
 #undef HALF
@@ -196,10 +200,6 @@ HALF_INLINE __m128i look_up_four(const uint16_t *x, const uint16_t *results) {
     return _mm_insert_epi16(four, results[codes >> 48], 3);
 }
 #endif
-
-/* Codes of a cache line, and how many of them ahead x is asked for: between results the processor looks too little ahead. */
-#define LOOK_UP_LINE 32
-#define LOOK_UP_AHEAD (16 * LOOK_UP_LINE)
 
 /* The results of codes at x; the table has one for each code. What is streamed begins on a cache line. */
 HALF_INLINE void look_up_lines(const uint16_t *x, uint16_t *out, intptr_t n, const uint16_t *results, int streamed) {

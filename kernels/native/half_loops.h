@@ -87,3 +87,35 @@ static void HALF(save_tested)(const float *x, uint16_t *out, intptr_t n, half_te
 static void HALF(save_near)(const float *x, uint16_t *out, intptr_t n, half_test *test) {
     HALF(save_all)(x, out, n, test, 1);
 }
+
+/* A word of products of g with the factors of x's codes, of which the table has one for each. */
+HALF_INLINE void HALF(product_word)(const uint16_t *x, const uint16_t *g, uint16_t *out, const float *factors) {
+    float factor[HALF_WORD];
+    for (int i = 0; i < HALF_WORD; i++)
+        factor[i] = factors[x[i]];
+    for (int i = 0; i < HALF_WORD; i += HALF_COUNT) {
+        half_codes codes;
+        half_reals reals;
+        memcpy(&codes, g + i, sizeof codes);
+        memcpy(&reals, factor + i, sizeof reals);
+        reals *= (half_reals)HALF(widened)(codes);
+        codes = HALF(narrowed)((half_words)reals);
+        memcpy(out + i, &codes, sizeof codes);
+    }
+}
+
+/* params are the addresses of g and of the factors. */
+static void HALF(look_up_product)(const uint16_t *x, uint16_t *out, intptr_t n, const void *const *params) {
+    const uint16_t *g = params[0];
+    const float *factors = params[1];
+    half_words_apart apart;
+    for (intptr_t i = 0; i < n; i += HALF_WORD) {
+        for (int line = 0; line < HALF_WORD; line += LOOK_UP_LINE) {
+            __builtin_prefetch(x + i + LOOK_UP_AHEAD + line);
+            __builtin_prefetch(g + i + LOOK_UP_AHEAD + line);
+        }
+        HALF(product_word)(half_word(x + i, n - i, apart.x), half_word(g + i, n - i, apart.g),
+                           half_room(out + i, n - i, apart.out), factors);
+        half_rest(out + i, n - i, apart.out);
+    }
+}

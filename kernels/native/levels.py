@@ -18,6 +18,8 @@ class Level:
     flags: tuple[str, ...]
     #: Operations from 16 bits to 16 bits that cost what looking a result up does.
     look_up_flops: int = 12
+    #: Operations of a derivative that cost what looking it up does, to be multiplied by grad_output.
+    look_up_factor_flops: int = 21
 
     @property
     def module(self) -> str:
@@ -27,8 +29,8 @@ class Level:
 
 LEVELS = (
     # Without instructions for fma and for float16.
-    Level("x86-64-v2", ("x86_64", "amd64"), ("-march=x86-64-v2",), look_up_flops=2),
-    Level("x86-64-v3", ("x86_64", "amd64"), ("-march=x86-64-v3",)),
+    Level("x86-64-v2", ("x86_64", "amd64"), ("-march=x86-64-v2",), look_up_flops=2, look_up_factor_flops=2),
+    Level("x86-64-v3", ("x86_64", "amd64"), ("-march=x86-64-v3",), look_up_factor_flops=13),
     Level("x86-64-v4", ("x86_64", "amd64"), ("-march=x86-64-v4", "-mprefer-vector-width=512")),
     Level("aarch64", ("aarch64", "arm64"), ()),
 )

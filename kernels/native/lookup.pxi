@@ -1,11 +1,11 @@
 # Half types from codes to codes, without a load and a store step: by a formula that is always rounded right, by a product
-# with grad_output, and, in long arrays, from a table: there are no more results than numbers, and one is looked up sooner
-# than most are computed.
+# with grad_output, and, in long arrays, from a table: there are no more results, or factors of grad_output, than numbers,
+# and one is looked up sooner than most are computed.
 
 cdef enum:
     #: Elements from which a call looks its results up; what is shorter may cost more in cache misses than it saves.
     LOOK_UP_FROM = 4096
-    #: Tables that are kept, of 128 KB or, for two results, 256.
+    #: Tables that are kept, of 128 KB or, for two results and for factors, 256.
     MOST_TABLES = 16
 
 #: For which parameters a form has its results, or gathers the elements that pay for computing them.
@@ -29,6 +29,7 @@ def tables_held():
 cdef object work_on_codes(Plan plan, int index, Task *task, int parameters):
     """Let a prepared task go from codes to codes where that pays; returns what must be held until it has run."""
     cdef Table *table = &plan.tables[index]
+    cdef Kernel factor = task.kernel
     if task.each:
         return None
     if table.direct != NULL:
@@ -36,7 +37,7 @@ cdef object work_on_codes(Plan plan, int index, Task *task, int parameters):
         task.streamed_kernel = task.streamed_second = NULL
     if table.look_up == NULL or task.n < LOOK_UP_FROM:
         return None
-    results = known_results(plan, index, task, parameters)
+    results = known_results(plan, index, task, factor, parameters)
     if results is not None:
         take_loops(task, table.look_up, table.look_up_second)
         task.streamed_kernel = table.look_up_streamed
@@ -53,8 +54,9 @@ cdef inline void take_loops(Task *task, Kernel kernel, Kernel second) noexcept:
     task.checked = NULL
 
 
-cdef object known_results(Plan plan, int index, const Task *task, int parameters):
-    """All results for a task's parameters, or None until as many elements were computed as there are numbers."""
+cdef object known_results(Plan plan, int index, const Task *task, Kernel factor, int parameters):
+    """All results for a task's parameters, of a product all factors, or None until as many elements were computed as there
+    are numbers."""
     cdef Known *known = &plan.known[index]
     cdef tuple key = (plan, index)
     cdef object results = tables_kept.pop(key, None)
@@ -67,7 +69,10 @@ cdef object known_results(Plan plan, int index, const Task *task, int parameters
         if known.elements < CODES:
             return None
         known.elements = 0
-        results = compute_results(task)
+        if task.kind == PRODUCT:
+            results = compute_factors(task, plan.tables[index].load, factor)
+        else:
+            results = compute_results(task)
     while len(tables_kept) >= MOST_TABLES:
         del tables_kept[next(iter(tables_kept))]
     tables_kept[key] = results
@@ -84,3 +89,12 @@ cdef object compute_results(const Task *task):
     whole.aliased = whole.streamed = False
     run_blocks(&whole, 0, CODES)
     return results
+
+
+cdef object compute_factors(const Task *task, Kernel load, Kernel factor):
+    """What a task's products multiply grad_output by, in float32, for every number."""
+    cdef cnp.ndarray numbers = np.empty(CODES, np.float32)
+    cdef cnp.ndarray factors = np.empty(CODES, np.float32)
+    load(cnp.PyArray_DATA(all_codes), cnp.PyArray_DATA(numbers), CODES, NULL)
+    factor(cnp.PyArray_DATA(numbers), cnp.PyArray_DATA(factors), CODES, task.params)
+    return factors
