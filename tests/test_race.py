@@ -183,6 +183,26 @@ def test_the_newest_run_and_the_newest_race_share_a_page(tmp_path):
     assert "torch takes 0.50 of the time" in html
 
 
+def test_every_dtype_that_was_raced_is_charted():
+    pytest.importorskip("matplotlib")
+    from kernels.report import overviews, page
+
+    half = [raced(b, s, dtype="float16") for b, s in (("fastest", 1.0), ("torch", 2.0))]
+    race = heats(raced("torch", 0.5), *half)
+    alone = Findings([row for row in race.rows if row["kind"] != "measurement"])
+    both = Findings([header(), measurement()])
+    charts = overviews.draw_all(both, race)
+    assert {name for name in charts if "peers" in name} == {"relu-value-peers", "relu-value-float16-peers"}
+    assert ">relu, value, float16: other libraries, new outputs</text>" in charts["relu-value-float16-peers"]
+    beside = page.render(both, charts, [], race)
+    assert beside.index(charts["relu-value-peers"]) < beside.index("<summary>In float16</summary>")
+    assert beside.index("<summary>In float16</summary>") < beside.index(charts["relu-value-float16-peers"])
+    html = page.render(alone, charts, [], race)
+    places = [html.index(f"<summary>Time by size in {dtype}, function by function") for dtype in ("float32", "float16")]
+    assert places[0] < html.index(charts["relu-value-peers"]) < places[1]
+    assert places[1] < html.index(charts["relu-value-float16-peers"])
+
+
 @needs_one
 def test_a_race_is_run_and_told(tmp_path, monkeypatch, capsys):
     pytest.importorskip("rich")

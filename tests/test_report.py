@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -195,6 +196,43 @@ def test_the_full_plan_changes_every_axis():
     axes = {key: {getattr(case, key) for case in cases} for key in rows.CASE}
     assert all(len(values) > 1 for values in axes.values()), axes
     assert max(axes["n"]) == 10**8
+
+
+@pytest.mark.parametrize("scope", plan.SCOPES.values(), ids=lambda scope: scope.name)
+def test_values_are_planned_across_dtypes(scope):
+    pytest.importorskip("ml_dtypes")
+    cases = {case for case in plan.make(scope).cases if case.form == "value" and case.dtype != "float32"}
+    names = (
+        {r.name for r in RECORDS if r.elementwise or r.name == "softmax"} if scope.everything else plan.ACROSS_DTYPES
+    )
+    for name, dtype, n in itertools.product(names, ("float64", "float16", "bfloat16"), scope.sizes):
+        if n >= 1000:
+            assert Case(name, "value", "fastest", dtype, n) in cases
+            slow = not scope.everything and dtype != "float64" and n > plan.NUMPY_HALF_TO
+            assert (Case(name, "value", "numpy", dtype, n) in cases) is not slow
+    assert "python" not in {case.backend for case in cases}
+
+
+def test_dtypes_take_their_share_of_the_promised_time():
+    scope = plan.SCOPES["default"]
+    assert sum(case.dtype != "float32" for case in plan.make(scope).cases) * scope.seconds_per_case <= 25
+
+
+def test_dtypes_of_one_function_are_measured_one_after_the_other():
+    groups = [group[0] for group in plan.make(plan.SCOPES["default"]).groups()]
+    values = [(case.n, case.dtype) for case in groups if (case.activation, case.form) == ("sigmoid", "value")]
+    assert {dtype for n, dtype in values[values.index((1000, "float32")) :][:4] if n == 1000} == set(plan.DTYPES)
+
+
+def test_without_ml_dtypes_there_is_no_bfloat16(monkeypatch):
+    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    assert {case.dtype for case in plan.make(plan.SCOPES["default"]).cases} == {"float32", "float64", "float16"}
+
+
+def test_a_function_that_is_asked_for_has_every_dtype():
+    pytest.importorskip("ml_dtypes")
+    cases = plan.make(plan.SCOPES["default"], ["gelu"]).cases
+    assert {case.dtype for case in cases if case.backend == "fastest"} == set(plan.DTYPES)
 
 
 def test_groups_hold_what_is_compared():
@@ -530,6 +568,71 @@ def test_shares_are_of_the_roof_that_the_arrays_are_under():
     text = costs.roofline(Findings([header(threads=2), *roofs, short, long]))
     assert "10 <strong>10%</strong><small>10³ elements</small>" in text
     assert "10 <strong>50%</strong><small>10⁶ elements</small>" in text
+
+
+# ---------------------------------------------------------------- dtypes
+def in_dtypes(**header_changes) -> Findings:
+    """relu as in the sweep, and its values in two more dtypes: float16 takes half the time, float64 as long."""
+    alike = [measurement("relu", form, b, n) for form in ("value", "derivative") for b in SECONDS for n in (10, 10**6)]
+    factors = {"float16": 0.5, "float64": 1.07}
+    found = [header(**header_changes), curve("relu"), *alike]
+    for dtype, factor in factors.items():
+        for backend, n in itertools.product(("numpy", "fastest"), (10, 10**6)):
+            row = measurement("relu", backend=backend, n=n, dtype=dtype)
+            found.append(row | {key: row[key] * factor for key in row if key.startswith("seconds")})
+    return Findings(found)
+
+
+def rendered(findings: Findings) -> tuple[dict[str, str], str]:
+    pytest.importorskip("matplotlib")
+    from kernels.report import charts, overviews, page
+
+    found = charts.draw_all(findings) | overviews.draw_all(findings, None)
+    return found, page.render(findings, found)
+
+
+def section_of(html: str, place: str) -> str:
+    return re.search(f'<section id="{place}">.*?</section>', html, flags=re.DOTALL)[0]
+
+
+def test_dtypes_have_a_section():
+    charts, html = rendered(in_dtypes())
+    from kernels.report.html import DASH, times
+
+    section = section_of(html, "dtypes")
+    assert charts["relu-dtypes"] in section
+    assert all(f">{word}</text>" in charts["relu-dtypes"] for word in ("float64", "float32", "float16", "NumPy"))
+    assert "bfloat16" not in charts["relu-dtypes"]
+    assert f"<td>≈ {times(1.07)}</td><td>{DASH}</td><td>{times(0.5)}</td>" in section
+    assert "Time of 10⁶ elements over that in float32" in section
+    assert "</span>NumPy</td><td>float16</td><td>500</td><td>500</td>" in section
+
+
+def test_rows_without_dtypes_have_no_such_section(drawn):
+    assert 'id="dtypes"' not in drawn[1]
+    once = measurement(dtype="float64", n=10**6), measurement(backend="fastest", dtype="float64", n=10**6)
+    charts, html = rendered(Findings([*synthetic(), *once]))
+    assert 'id="dtypes"' not in html
+    assert not any("float64" in name or "dtypes" in name for name in charts)
+
+
+def test_a_dtype_that_was_swept_has_charts_by_size():
+    kinds = ("time", "bandwidth", "speed-up")
+    charts, html = rendered(in_dtypes(dtypes=["float16"]))
+    names = [f"relu-value-float16-{kind}" for kind in kinds]
+    assert {name for name in charts if "float16" in name} == set(names)
+    folded = re.search("<details><summary>In float16</summary>.*?</details>", section_of(html, "relu"), flags=re.DOTALL)
+    assert all(charts[name] in folded[0] for name in names)
+    assert "In float64" not in html
+    assert ">relu, value, float16</text>" in charts["relu-value-float16-time"]
+
+
+def test_the_header_says_which_dtypes_were_swept(run, tmp_path):
+    asked = plan.make(TINY, ["relu"], ["numpy"], ["float16", "float32"])
+    assert asked.dtypes == ("float16",)
+    going = run.start(asked, tmp_path)
+    assert Findings(rows.read(going.results.path)[0]).dtypes == ["float16"]
+    assert plan.make(plan.SCOPES["full"]).dtypes == ("float64", "float16", "bfloat16")
 
 
 def test_the_lesson_tells_vanishing_and_dying(drawn):

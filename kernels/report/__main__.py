@@ -78,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
         type=_names,
         default=(),
         metavar="A,B",
-        help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, what the "
-        "page's table of conditions has beside float32",
+        help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, in what "
+        "every backend is measured and charted by size beside float32",
     )
     found.add_argument(
         "--device",

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -20,7 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from kernels.report.findings import BASELINE, DISPATCHER, Cell, Findings, form_label, power, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, SWEPT, Cell, Findings, form_label, power, slope_form
 from kernels.report.rows import Row
 
 if TYPE_CHECKING:  # facts loads formulas, which no chart of measurements needs
@@ -416,14 +417,25 @@ def draw_all(findings: Findings) -> dict[str, str]:
         row = findings.curve(record.name)
         if row is not None:
             charts[f"{record.name}-curve"] = svg(curve(row), f"{record.name}-curve")
-        for form in ("value", slope_form(record)):
-            rows = findings.rows_of(record.name, form)
+        for form, dtype in product(("value", slope_form(record)), (SWEPT, *findings.dtypes)):
+            rows = findings.rows_of(record.name, form, dtype)
             if not rows:
                 continue
+            title = ", ".join(told(record.name, form, dtype))
             for kind, draw in BY_SIZE.items():
-                name = f"{record.name}-{form}-{kind}"
-                charts[name] = svg(draw(rows, backends, f"{record.name}, {form}"), name)
+                name = by_size_name(record.name, form, dtype, kind)
+                charts[name] = svg(draw(rows, backends, title), name)
     return charts
+
+
+def by_size_name(activation: str, form: str, dtype: str, kind: str) -> str:
+    """relu-value-time, and relu-value-float16-time"""
+    return "-".join((*told(activation, form, dtype), kind))
+
+
+def told(activation: str, form: str, dtype: str) -> tuple[str, ...]:
+    """What of a line is named: the dtype where it is not that of the sweep."""
+    return (activation, form) if dtype == SWEPT else (activation, form, dtype)
 
 
 BY_SIZE = {"time": time_per_element, "bandwidth": bandwidth, "speed-up": speed_up}

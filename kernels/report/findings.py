@@ -18,6 +18,8 @@ DISPATCHER = "fastest"
 BASELINE = "numpy"
 #: The size at which data sets, texts and errors are compared: every array stays in the second-level cache.
 IN_CACHE = 10_000
+#: The dtype of the sweep.
+SWEPT = "float32"
 #: What the sweep holds fixed: what a user gets who gives ``out=``.
 ORDINARY = {
     "accuracy": "fast",
@@ -26,7 +28,7 @@ ORDINARY = {
     "cold": False,
     "threads": None,
     "keep": False,
-    "dtype": "float32",
+    "dtype": SWEPT,
 }
 #: (label, first size, last size) of the sizes that the answer speaks of.
 BANDS = (
@@ -134,8 +136,23 @@ class Findings:
     def cell(self, activation: str, form: str, n: int) -> Cell | None:
         return next((c for c in self.sweep if (c.activation, c.form, c.n) == (activation, form, n)), None)
 
-    def rows_of(self, activation: str, form: str) -> list[Row]:
-        """The sweep of one form, by size."""
+    @property
+    def dtypes(self) -> list[str]:
+        """Beside float32, those in which all ways to write a kernel were measured by size."""
+        return self.header.get("dtypes", [])
+
+    @cached_property
+    def _in_dtypes(self) -> dict[tuple[str, str, str], list[Row]]:
+        found: dict[tuple[str, str, str], list[Row]] = {}
+        for row in sorted(self.timed, key=lambda row: row["n"]):
+            if row["status"] == "ok" and is_ordinary(row | {"dtype": SWEPT}):
+                found.setdefault((row["activation"], row["form"], row["dtype"]), []).append(row)
+        return found
+
+    def rows_of(self, activation: str, form: str, dtype: str = SWEPT) -> list[Row]:
+        """The sweep of one form, by size, or what differs from it in the dtype alone."""
+        if dtype != SWEPT:
+            return self._in_dtypes.get((activation, form, dtype), [])
         cells = sorted((c for c in self.sweep if (c.activation, c.form) == (activation, form)), key=lambda c: c.n)
         return [row for cell in cells for row in cell.rows.values()]
 

@@ -7,31 +7,46 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kernels.activations import lookup
-from kernels.report import costs, lessons
+from kernels.report import costs, dtypes, lessons
 from kernels.report.charts import (
     DASHES,
     GREY,
     INK,
     SIZE,
     Backends,
+    by_size_name,
     look,
     style_of,
     styled,
     svg,
     time_per_element,
+    told,
     visible,
     with_legend,
 )
-from kernels.report.findings import DISPATCHER, IN_CACHE, Findings, power, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, Findings, power, slope_form
 from kernels.report.gpu import Device
 from kernels.report.race import Race
 from kernels.report.rows import Row
 
 #: Where an error of nothing stands on a logarithmic axis.
 LEAST_ULP = 0.05
+#: Room above and below the lines of charts that share a scale.
+MARGIN = 1.3
+DTYPE_LOOKS = {
+    "float64": {"color": "#b07aa1", "marker": "s"},
+    "float32": {"color": "#4e79a7", "marker": "o"},
+    "bfloat16": {"color": "#59a14f", "marker": "v"},
+    "float16": {"color": "#f28e2b", "marker": "^"},
+}
+BACKEND_LOOKS = {
+    DISPATCHER: {"linestyle": "-", "linewidth": 1.5, "markersize": 4},
+    BASELINE: {"linestyle": ":", "linewidth": 1.2, "markersize": 4, "fillstyle": "none"},
+}
 #: The function by which CPU and GPU are compared in a picture.
 SHOWN = "sigmoid"
 
@@ -54,7 +69,7 @@ def draw_all(findings: Findings, race: Race | None, device: Device | None = None
     heaviest = costs.heaviest(findings)
     if heaviest:
         figures["memory"] = outputs(heaviest, backends)
-    figures |= network(findings) | peers(race) | (on_gpu(findings, device) if device else {})
+    figures |= across_dtypes(findings) | network(findings) | peers(race) | (on_gpu(findings, device) if device else {})
     return {name: svg(figure, name) for name, figure in figures.items()}
 
 
@@ -206,6 +221,48 @@ def outputs(conditions: Sequence[tuple[str, Mapping[str, Row]]], backends: Backe
     return figure
 
 
+# ---------------------------------------------------------------- dtypes
+def across_dtypes(findings: Findings) -> dict[str, Figure]:
+    """A chart for each function whose values were measured in several dtypes by size, all on the same scale."""
+    found = dtypes.compared(findings)
+    every = [row for lines in found.values() for rows in lines.values() for row in rows]
+    low, high = (
+        most((dtypes.nanoseconds(row, q) for row in every), default=1.0) for most, q in ((min, "q1"), (max, "q3"))
+    )
+    backends = findings.header["backends"]
+    return {
+        dtypes.chart(name): in_dtypes(lines, backends, name, (low / MARGIN, high * MARGIN))
+        for name, lines in found.items()
+    }
+
+
+@styled
+def in_dtypes(lines: dtypes.Lines, backends: Backends, name: str, limits: tuple[float, float]) -> Figure:
+    """Nanoseconds an element of a value by size, a colour for each dtype; NumPy's are dotted and hollow."""
+    figure = Figure(SIZE)
+    axes = figure.add_subplot()
+    for (backend, dtype), rows in lines.items():
+        style = DTYPE_LOOKS[dtype] | BACKEND_LOOKS[backend]
+        n = [row["n"] for row in rows]
+        low, middle, high = ([dtypes.nanoseconds(row, q) for row in rows] for q in ("q1", "median", "q3"))
+        axes.fill_between(n, low, high, color=style["color"], alpha=0.25, linewidth=0)
+        axes.plot(n, middle, **style)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_ylim(limits)
+    axes.set_ylabel("ns an element")
+    axes.set_xlabel("elements")
+    axes.set_title(name, loc="left")
+    _plain_decades(axes)
+    shown = dict.fromkeys(dtype for _, dtype in lines)
+    keys = [Line2D([], [], label=dtype, **DTYPE_LOOKS[dtype] | BACKEND_LOOKS[DISPATCHER]) for dtype in shown]
+    for backend in dict.fromkeys(backend for backend, _ in lines):
+        style = BACKEND_LOOKS[backend] | {"color": GREY, "label": backends[backend]["title"]}
+        keys.append(Line2D([], [], **style))
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, handlelength=2.4, columnspacing=1.2)
+    return figure
+
+
 # ---------------------------------------------------------------- a GPU
 def on_gpu(findings: Findings, device: Device) -> dict[str, Figure]:
     """The values of one function on CPU and GPU by size, and of all as shares of the device's copy."""
@@ -265,13 +322,13 @@ def gpu_shares(device: Device) -> Figure:
 
 # ---------------------------------------------------------------- other libraries
 def peers(race: Race | None) -> dict[str, Figure]:
-    """Time by size of every library, float32 and a new output each call."""
+    """Time by size of every library, in each dtype, with a new output each call."""
     figures = {}
     for (name, form, dtype, allocate), heats in race.lines.items() if race else ():
-        if dtype == "float32" and allocate and form in ("value", slope_form(lookup(name))):
+        if allocate and form in ("value", slope_form(lookup(name))):
             rows = [row for heat in heats.values() for row in heat.rows.values()]
-            title = f"{name}, {form}: other libraries, new outputs"
-            figures[f"{name}-{form}-peers"] = time_per_element(rows, race.header["backends"], title)
+            title = f"{', '.join(told(name, form, dtype))}: other libraries, new outputs"
+            figures[by_size_name(name, form, dtype, "peers")] = time_per_element(rows, race.header["backends"], title)
     return figures
 
 

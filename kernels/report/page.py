@@ -10,15 +10,16 @@ from importlib import resources
 from typing import Any
 
 from kernels.activations import Activation
-from kernels.report import DOCS, costs, history, lessons, rows, trust
+from kernels.report import DOCS, costs, dtypes, history, lessons, rows, trust
 from kernels.report.accuracy import DTYPES, MANY, NOTES, about
 from kernels.report.accuracy import table as errors
 from kernels.report.answer import answer, warning
-from kernels.report.charts import BY_SIZE, TIMES
+from kernels.report.charts import BY_SIZE, TIMES, by_size_name
 from kernels.report.findings import (
     BASELINE,
     DISPATCHER,
     IN_CACHE,
+    SWEPT,
     Cell,
     Findings,
     case_label,
@@ -129,6 +130,7 @@ def bounds(findings: Findings, charts: Mapping[str, str], gpu: Gpu) -> list[Sect
         section("roofline", figures(charts, names) + costs.roofline(findings) if names else ""),
         section("compilation", costs.compilation(findings)),
         section("memory", figures(charts, ("memory",)) + costs.memory(findings) if "memory" in charts else ""),
+        section("dtypes", dtypes.section(findings, charts)),
         section("together", costs.together(findings)),
         section("gpu", gpu_section(findings, gpu, charts)),
     ]
@@ -150,7 +152,7 @@ def errors_beside_times(findings: Findings, charts: Mapping[str, str], swept: Se
 def surroundings(findings: Findings, charts: Mapping[str, str], race: Race | None) -> list[Section]:
     """Other libraries, and a network."""
     return [
-        section("peers", peers(race) + ("" if findings.activations else _by_size(charts))),
+        section("peers", peers(race) + ("" if findings.activations else _races(race, charts))),
         section("network", lessons.network(findings, charts)),
     ]
 
@@ -272,9 +274,16 @@ def activation(findings: Findings, record: Activation, charts: Mapping[str, str]
         f'<div class="about">{figure(charts, f"{record.name}-curve", "one")}{_about(record)}</div>',
     ]
     for form in ("value", slope_form(record)):
-        drawn = figures(charts, (f"{record.name}-{form}-{kind}" for kind in (*BY_SIZE, "peers")))
-        parts += [f"<h3>{escape(record.name)}, {form}</h3>", drawn] if drawn else []
+        drawn = [_by_size(charts, record.name, form, SWEPT)]
+        drawn += [
+            folded(f"In {dtype}", one) for dtype in dtypes.OTHERS if (one := _by_size(charts, record.name, form, dtype))
+        ]
+        parts += [f"<h3>{escape(record.name)}, {form}</h3>", *drawn] if any(drawn) else []
     return Section(record.name, record.name, record.name, "\n".join(parts), how=texts()["timed"])
+
+
+def _by_size(charts: Mapping[str, str], name: str, form: str, dtype: str) -> str:
+    return figures(charts, (by_size_name(name, form, dtype, kind) for kind in (*BY_SIZE, "peers")))
 
 
 def _about(record: Activation) -> str:
@@ -430,10 +439,14 @@ def peers(race: Race | None) -> str:
     )
 
 
-def _by_size(charts: Mapping[str, str]) -> str:
+def _races(race: Race | None, charts: Mapping[str, str]) -> str:
     """What stands in the functions' own sections, where there are none."""
-    drawn = figures(charts, (name for name in charts if name.endswith("-peers") and name != "errors-peers"))
-    return folded("Time by size, function by function", drawn) if drawn else ""
+    parts = []
+    for dtype in (SWEPT, *dtypes.OTHERS):
+        lines = dict.fromkeys((name, form) for name, form, raced, _ in (race.lines if race else ()) if raced == dtype)
+        drawn = figures(charts, (by_size_name(*line, dtype, "peers") for line in lines))
+        parts += [folded(f"Time by size in {dtype}, function by function", drawn)] if drawn else []
+    return "\n".join(parts)
 
 
 def each_peer(race: Race) -> str:

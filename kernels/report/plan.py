@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from importlib.util import find_spec
+from itertools import groupby, product
 
 from kernels.activations import MEASURED, RECORDS, Activation, lookup
 from kernels.backends import OWN, PEERS, Backend, BackendUnavailable, absence, available, find
-from kernels.constants import DTYPES
+from kernels.constants import DTYPES, HALF_TYPES
 from kernels.half import is_half, named
 from kernels.measure import DATA, FORMS, Case
-from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, slope_form
+from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, SWEPT, slope_form
 from kernels.report.rows import PEERS_PLAN
 
 #: Second texts of a backend that is not compiled are only of interest where a call is cheap.
@@ -20,6 +21,11 @@ SECOND_TEXT_TO = 10_000
 #: Functions on which a plan that is not of everything changes one thing at a time: one that is all memory, one that is
 #: all arithmetic, one of rows.
 SIDE = ("relu", "sigmoid", "softmax")
+#: Functions whose values a plan that is not of everything has by size in every dtype: one that is all memory, one that
+#: is computed in registers in half types, one that is looked up there, and one of rows, which goes through float32.
+ACROSS_DTYPES = ("relu", "leaky_relu", "sigmoid", "softmax")
+#: The largest array of half types that NumPy is given there: it converts number by number, and no size changes that.
+NUMPY_HALF_TO = 10**6
 #: One thing changed at a time.
 CHANGES = (
     {"allocate": True},
@@ -81,6 +87,8 @@ class Plan:
     roofs: bool = False
     #: What the activations do in a network is looked at last.
     network: bool = False
+    #: Beside float32, those in which all ways to write a kernel are measured by size.
+    dtypes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -130,11 +138,16 @@ def make(
     else:
         groups += _some_others(scope, [record for record in records if activations or record.name in SIDE])
     groups += _other_dtypes(scope, records, dtypes)
-    cases = [replace(group, backend=name) for group in groups for name in chosen if _takes_part(name, group, scope)]
+    across = [r for r in records if activations or r.name in ACROSS_DTYPES or (scope.everything and r.elementwise)]
+    compared = [*product(groups, chosen), *_across_dtypes(scope, across, chosen)]
+    cases = [replace(group, backend=name) for group, name in compared if _takes_part(name, group, scope)]
     order = {group: k for k, group in enumerate(dict.fromkeys(case.group for case in cases))}
-    cases.sort(key=lambda case: order[case.group])
+    # One after the other, what differs in the dtype alone: the machine may be another a minute later.
+    first = {case.group: order.get(replace(case, dtype=SWEPT).group, order[case.group]) for case in cases}
+    cases.sort(key=lambda case: (first[case.group], order[case.group]))
     network = not (activations or backends)
-    return Plan(scope, tuple(dict.fromkeys(cases)), left_out, roofs=True, network=network)
+    swept = tuple(dtype for dtype in DTYPES if dtype != SWEPT and (scope.everything or dtype in dtypes))
+    return Plan(scope, tuple(dict.fromkeys(cases)), left_out, roofs=True, network=network, dtypes=swept)
 
 
 def make_race(
@@ -249,6 +262,17 @@ def _other_dtypes(scope: Scope, records: Iterable[Activation], dtypes: Sequence[
             for form in ("value", slope_form(record)):
                 for n in scope.sizes:
                     yield Case(record.name, form, "", dtype, n)
+
+
+def _across_dtypes(scope: Scope, records: Iterable[Activation], chosen: Sequence[str]) -> Iterator[tuple[Case, str]]:
+    """Values by size in the other dtypes, bfloat16 where NumPy can have it, each with who computes it."""
+    dtypes = [dtype for dtype in DTYPES if dtype != SWEPT and (dtype != "bfloat16" or find_spec("ml_dtypes"))]
+    sizes = [n for n in scope.sizes if n >= ESTIMATE_FROM]
+    for record, dtype, n in product(records, dtypes, sizes):
+        for name in chosen:
+            slow = name == BASELINE and dtype in HALF_TYPES and n > NUMPY_HALF_TO
+            if scope.everything or (name in (DISPATCHER, BASELINE) and not slow):
+                yield Case(record.name, "value", "", dtype, n), name
 
 
 def _other_forms(scope: Scope, records: Iterable[Activation]) -> Iterator[Case]:

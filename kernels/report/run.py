@@ -258,6 +258,7 @@ def _header(plan: Plan, began: datetime) -> Row:
         "conditions": conditions.check(),
         "backends": described(),
         "left_out": plan.left_out,
+        "dtypes": plan.dtypes,
         "longest_call": plan.scope.longest_call,
     }
 
