@@ -7,7 +7,7 @@ def relu(x):
 
 
 def relu_derivative(x):
-    return real(1) if x > real(0) else nan_or(x, real(0))
+    return nan_or(x, real(1) if x > real(0) else real(0))
 
 
 def relu_derivative_from_output(y):
@@ -19,7 +19,7 @@ def leaky_relu(x, negative_slope):
 
 
 def leaky_relu_derivative(x, negative_slope):
-    return real(1) if x > real(0) else nan_or(x, negative_slope)
+    return nan_or(x, real(1) if x > real(0) else negative_slope)
 
 
 def leaky_relu_derivative_from_output(y, negative_slope):
@@ -76,7 +76,7 @@ def threshold(x, threshold, value):
 
 
 def threshold_derivative(x, threshold, value):
-    return real(1) if x > threshold else nan_or(x, real(0))
+    return nan_or(x, real(1) if x > threshold else real(0))
 
 
 # ---------------------------------------------------------------- rrelu, relu_squared
@@ -103,7 +103,7 @@ def hardshrink(x, lambd):
 
 
 def hardshrink_derivative(x, lambd):
-    return real(1) if abs(x) > lambd else nan_or(x, real(0))
+    return nan_or(x, real(1) if abs(x) > lambd else real(0))
 
 
 def softshrink(x, lambd):
@@ -130,12 +130,14 @@ def hardsigmoid(x):
 
 
 def hardsigmoid_derivative(x):
-    return SIXTH if abs(x) < real(3) else nan_or(x, real(0))
+    return nan_or(x, SIXTH if abs(x) < real(3) else real(0))
 
 
 def hardswish(x):
+    """The sum is exact where it is small, and no more than rounded elsewhere, for what is lost would cost as much again."""
     y = real(-3) if x < real(-3) else x
-    gated = y * sixth_of_sum(visible(y))
+    t = visible(y) + real(3)
+    gated = y * fma(t, SIXTH, t * SIXTH_LOW)
     return x if x > real(3) else gated
 
 
@@ -213,4 +215,4 @@ def sparse_sigmoid(x):
 
 
 def sparse_sigmoid_derivative(x):
-    return real(0.5) if abs(x) < real(1) else nan_or(x, real(0))
+    return nan_or(x, real(0.5) if abs(x) < real(1) else real(0))

@@ -7,7 +7,7 @@ cdef inline real relu(real x) noexcept nogil:
 
 
 cdef inline real relu_derivative(real x) noexcept nogil:
-    return <real>1 if x > <real>0 else nan_or(x, <real>0)
+    return nan_or(x, <real>1 if x > <real>0 else <real>0)
 
 
 cdef inline real relu_derivative_from_output(real y) noexcept nogil:
@@ -19,7 +19,7 @@ cdef inline real leaky_relu(real x, real negative_slope) noexcept nogil:
 
 
 cdef inline real leaky_relu_derivative(real x, real negative_slope) noexcept nogil:
-    return <real>1 if x > <real>0 else nan_or(x, negative_slope)
+    return nan_or(x, <real>1 if x > <real>0 else negative_slope)
 
 
 cdef inline real leaky_relu_derivative_from_output(real y, real negative_slope) noexcept nogil:
@@ -76,7 +76,7 @@ cdef inline real threshold(real x, real threshold, real value) noexcept nogil:
 
 
 cdef inline real threshold_derivative(real x, real threshold, real value) noexcept nogil:
-    return <real>1 if x > threshold else nan_or(x, <real>0)
+    return nan_or(x, <real>1 if x > threshold else <real>0)
 
 
 # ---------------------------------------------------------------- rrelu, relu_squared
@@ -103,7 +103,7 @@ cdef inline real hardshrink(real x, real lambd) noexcept nogil:
 
 
 cdef inline real hardshrink_derivative(real x, real lambd) noexcept nogil:
-    return <real>1 if absolute(x) > lambd else nan_or(x, <real>0)
+    return nan_or(x, <real>1 if absolute(x) > lambd else <real>0)
 
 
 cdef inline real softshrink(real x, real lambd) noexcept nogil:
@@ -130,12 +130,14 @@ cdef inline real hardsigmoid(real x) noexcept nogil:
 
 
 cdef inline real hardsigmoid_derivative(real x) noexcept nogil:
-    return SIXTH(x) if absolute(x) < <real>3 else nan_or(x, <real>0)
+    return nan_or(x, SIXTH(x) if absolute(x) < <real>3 else <real>0)
 
 
 cdef inline real hardswish(real x) noexcept nogil:
+    """The sum is exact where it is small, and no more than rounded elsewhere, for what is lost would cost as much again."""
     cdef real y = <real>-3 if x < <real>-3 else x
-    cdef real gated = y * sixth_of_sum(visible(y))
+    cdef real t = visible(y) + <real>3
+    cdef real gated = y * fma(t, SIXTH(x), t * SIXTH_LOW(x))
     return x if x > <real>3 else gated
 
 
@@ -234,4 +236,4 @@ cdef inline real sparse_sigmoid(real x) noexcept nogil:
 
 
 cdef inline real sparse_sigmoid_derivative(real x) noexcept nogil:
-    return <real>0.5 if absolute(x) < <real>1 else nan_or(x, <real>0)
+    return nan_or(x, <real>0.5 if absolute(x) < <real>1 else <real>0)
