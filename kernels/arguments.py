@@ -18,6 +18,8 @@ INPUTS = {
     "backward_parameters": ("grad_output", "x"),
 }
 ACCEPTED = "scalars, lists and arrays of float16, bfloat16, float32, float64, integers or booleans"
+#: What out may be in host memory.
+OUT = "a NumPy array or a tensor of PyTorch"
 
 
 def as_array(value: Any, name: str) -> np.ndarray:
@@ -54,7 +56,7 @@ def floating(dtype: np.dtype) -> np.dtype:
 def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise unless ``out`` can take a result of this shape and dtype."""
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, given {type(out).__name__}")
+        raise TypeError(f"out must be {OUT}, given {type(out).__name__}")
     refuse_mask(out, "out")
     if out.shape != shape:
         raise ValueError(f"out has the wrong shape: expected {shape}, given {out.shape}")
@@ -101,16 +103,33 @@ def number(record: Activation, form: str, parameter: Parameter, value: Any, dtyp
 
 
 def array_parameter(value: np.ndarray, parameter: Parameter, x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A parameter array laid out against x: 1-d per channel (axis 1), or as many axes as x."""
-    weight = rounded(value, dtype)
-    if weight.ndim == 1 and x.ndim > 1 and weight.size == x.shape[1]:
-        return weight.reshape((1, -1) + (1,) * (x.ndim - 2))
-    if weight.ndim == x.ndim and all(w in (1, n) for w, n in zip(weight.shape, x.shape, strict=True)):
-        return weight
+    """A parameter array laid out against x, rounded to a dtype."""
+    return rounded(value, dtype).reshape(parameter_shape(value.shape, parameter, x.shape))
+
+
+def parameter_shape(given: tuple[int, ...], parameter: Parameter, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a parameter array against x's: 1-d per channel (axis 1), or as many axes as x."""
+    if len(given) == 1 and len(shape) > 1 and given[0] == shape[1]:
+        return (1, given[0], *[1] * (len(shape) - 2))
+    if len(given) == len(shape) and all(w in (1, n) for w, n in zip(given, shape, strict=True)):
+        return given
     raise ValueError(
-        f"{parameter.name} has shape {weight.shape}, which does not fit x of shape {x.shape}: accepted are a scalar, "
+        f"{parameter.name} has shape {given}, which does not fit x of shape {shape}: accepted are a scalar, "
         "one value a channel (axis 1), or as many axes as x, each of length 1 or x's"
     )
+
+
+def fitted_gradient(gradient: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """A gradient, broadcast to the shape of what it is the gradient of."""
+    try:
+        return np.broadcast_to(gradient, shape)
+    except ValueError:
+        raise ValueError(f"grad_output of shape {gradient.shape} does not fit {name} of shape {shape}") from None
+
+
+def check_halves(length: int, axis: int) -> None:
+    if length % 2:
+        raise ValueError(f"x must have two halves along axis {axis}, given length {length}")
 
 
 def checked_axis(axis: Any, ndim: int) -> int:

@@ -26,6 +26,9 @@ _NAMES = {"<f2": "float16", "<f4": "float32", "<f8": "float64"}
 #: New arrays' addresses are multiples of it.
 ALIGNED = 16
 
+#: On the host, too.
+REQUIRES_GRAD = "a tensor requires grad, and autograd can't follow these functions: give tensor.detach()"
+
 
 @dataclass(slots=True, frozen=True)
 class View:
@@ -110,7 +113,7 @@ class Torch(Kind):
 
     def view(self, array: Any) -> View:
         if array.requires_grad:
-            raise TypeError("a tensor requires grad, and autograd can't follow these functions: give tensor.detach()")
+            raise TypeError(REQUIRES_GRAD)
         name = accepted(_torch_names().get(array.dtype, str(array.dtype)))
         strides = None if array.is_contiguous() else array.stride()
         shape = tuple(array.shape)

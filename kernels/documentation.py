@@ -21,7 +21,8 @@ _GATED_SUMMARY = {
 
 _ARRAYS = """
 x (and grad_output, y): a scalar, a list or an array of any shape, stride and byte order. float16, bfloat16, float32 and
-float64 keep their dtype; integers and booleans compute in float64."""
+float64 keep their dtype; integers and booleans compute in float64. Arrays of PyTorch, CuPy, JAX, Numba's GPU, pandas,
+xarray and Dask come back as their own kind, which is x's where they differ."""
 
 _RESULT = "The result has x's shape; `out` takes it without an allocation and may be x itself."
 _RESULTS = {

@@ -1,4 +1,8 @@
-"""Every activation of the catalogue, aliases too, as its fastest kernel: ``from kernels.fastest import relu``."""
+"""Every activation of the catalogue, aliases too, as its fastest kernel: ``from kernels.fastest import relu``.
+
+NumPy's arrays, lists and numbers give NumPy's; arrays of PyTorch, JAX, pandas, xarray and Dask give their own kind
+(``kernels.host_kinds``), those in GPU memory too (``kernels.device_arrays``), without a copy where the library allows.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A ``Form`` is one form (value, derivative, backward, ...) of one activation from one backend. It takes whatever the
 input rules allow (``arguments``), hands its kernel arrays that it can take (``layouts``), and gives results of the
-caller's kind.
+caller's kind. Arrays of other libraries go elsewhere first: those in GPU memory (``device_arrays``) to a kernel there,
+those of the host (``host_kinds``) back here, as NumPy's.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kernels import device_arrays
+from kernels import device_arrays, host_kinds
 from kernels.activations import Activation
 from kernels.arguments import (
     INPUTS,
     array_parameter,
     as_array,
     as_parameter,
+    check_halves,
     check_out,
     checked_axis,
     common_dtype,
+    fitted_gradient,
     number,
 )
 from kernels.half import is_half, rounded
@@ -62,17 +65,21 @@ class Form:
         accepted = self.__signature__.parameters.values()
         self.keywords = {one.name: one.default for one in accepted if one.name not in known}
         #: Those that say nothing of how to compute.
-        self.device_keywords = self.keywords.keys() & {"axis", "out"}
-        names = [parameter.name for parameter in record.parameters]
+        self.array_keywords = self.keywords.keys() & {"axis", "out"}
+        self.parameter_names = [parameter.name for parameter in record.parameters]
         #: What may be given by name, by how many parameters are given by place.
-        self.nameable = [{*names[k:], *self.keywords} for k in range(len(names) + 1)]
+        self.nameable = [{*self.parameter_names[k:], *self.keywords} for k in range(len(self.defaults) + 1)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
+        if host_kinds.any_foreign(args, kwargs):
+            if not (device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values()))):
+                if len(args) == self.enough and kwargs.keys() <= self.array_keywords:
+                    return host_kinds.call(self, args, self.defaults, kwargs)
+                return host_kinds.call(self, *self._bind(args, kwargs))
             # Most calls: handing on no keywords is the cheapest call.
             if not kwargs and len(args) == self.enough:
                 return self.device_form(args, self.defaults)
-            if kwargs.keys() <= self.device_keywords:
+            if kwargs.keys() <= self.array_keywords:
                 if len(args) == self.enough:
                     return self.device_form(args, self.defaults, **kwargs)
                 if len(args) == self.most:
@@ -86,6 +93,11 @@ class Form:
         dtype = common_dtype(arrays, inputs)
         result = self._compute(arrays, dtype, params, keywords)
         return self._in_kind(result, inputs[-1], keywords)
+
+    @functools.cached_property
+    def public(self) -> Callable:
+        """What users call: this, or what is in front of it."""
+        return self.origin.form(self.form)
 
     @functools.cached_property
     def device_form(self) -> Callable:
@@ -132,12 +144,7 @@ class Form:
         return list(outs)
 
     def _fit_gradient(self, gradient: np.ndarray, x: np.ndarray) -> np.ndarray:
-        try:
-            return np.broadcast_to(gradient, x.shape)
-        except ValueError:
-            raise ValueError(
-                f"grad_output of shape {gradient.shape} does not fit {self.input_names[1]} of shape {x.shape}"
-            ) from None
+        return fitted_gradient(gradient, x.shape, self.input_names[1])
 
     def _bind(self, args: tuple, kwargs: dict) -> tuple[tuple, tuple, dict]:
         """(array arguments, parameters, keyword-only arguments)."""
@@ -233,10 +240,9 @@ class GatedForm(Form):
     def _compute(self, arrays: list[np.ndarray], dtype: np.dtype, params: tuple, keywords: dict) -> np.ndarray:
         x = np.atleast_1d(arrays[-1])
         axis = checked_axis(keywords["axis"], x.ndim)
-        if x.shape[axis] % 2:
-            raise ValueError(f"x must have two halves along axis {keywords['axis']}, given length {x.shape[axis]}")
+        check_halves(x.shape[axis], keywords["axis"])
         half, shape = (self.record.result_shape(form, x.shape, axis) for form in ("value", self.form))
-        fitted = [Form._fit_gradient(self, g, np.broadcast_to(0, half)) for g in arrays[:-1]]
+        fitted = [fitted_gradient(g, half, "x") for g in arrays[:-1]]
         out = np.empty(shape, dtype) if keywords["out"] is None else keywords["out"]
         check_out(out, shape, dtype)
         if x.size:

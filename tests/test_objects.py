@@ -106,7 +106,7 @@ def test_examples_of_missing_forms(contestant):
 
 # ---------------------------------------------------------------- what an import loads
 PEERS = ("torch", "jax", "keras", "onnxruntime", "onnx", "numexpr", "tensorflow")
-HEAVY = ("numba", "llvmlite", "matplotlib", "mpmath", "scipy", "pandas", "rich", *PEERS)
+HEAVY = ("numba", "llvmlite", "matplotlib", "mpmath", "scipy", "pandas", "xarray", "dask", "rich", *PEERS)
 
 
 @pytest.mark.parametrize("module", ["kernels.fastest", "kernels.accurate"])

@@ -22,7 +22,7 @@ import numpy as np
 
 from kernels import device_arrays
 from kernels.activations import Activation, lookup
-from kernels.arguments import INPUTS, checked_axis, number
+from kernels.arguments import INPUTS, check_halves, checked_axis, number
 from kernels.backends import jacobians, texts
 from kernels.backends.numba_formulas import TYPES
 from kernels.backends.unavailable import BackendUnavailable
@@ -463,8 +463,8 @@ class OnDevice(_Form):
         if self.record.elementwise:
             return -1
         axis = checked_axis(axis, len(x.shape))
-        if self.record.gate and x.shape[axis] % 2:
-            raise ValueError(f"x must have two halves along axis {axis}, given length {x.shape[axis]}")
+        if self.record.gate:
+            check_halves(x.shape[axis], axis)
         if not self.record.gate and axis != len(x.shape) - 1:
             raise ValueError(
                 f"in GPU memory rows lie along the last axis, given axis {axis} of {len(x.shape)}: move it there "
