@@ -620,6 +620,7 @@ def test_what_is_wrong_is_said_at_once(da):
         "unknown size: call its compute_chunk_sizes": lambda: get("relu").backward(x, unknown),
         "y is a Dask array with chunks of unknown": lambda: get("relu").backward_from_output(x, unknown),
         "negative_slope must be a number, given a Dask array": lambda: get("leaky_relu")(x, da.ones(3)),
+        "weight must be a number, given a Dask array": lambda: get("prelu")(x, da.ones(1)),
         "negative_slope must be a real number, given str": lambda: get("leaky_relu")(x, "text"),
         "unexpected keyword argument 'slope'": lambda: get("relu")(x, slope=1),
     }
