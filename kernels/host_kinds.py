@@ -179,9 +179,10 @@ class Pandas(Labelled):
     def wrap(self, result: Any, x: Any) -> Any:
         if np.shape(result) != x.shape:
             return result
+        # The result is nobody else's, so that it need not be copied.
         if not hasattr(x, "axes"):
-            return x.__array_wrap__(result)
-        # What pandas documents for its subclasses; the result is nobody else's, so that it need not be copied.
+            return sys.modules["pandas"].Index(result, name=x.name, copy=False)
+        # As pandas documents for its subclasses.
         return x._constructor(result, *x.axes, copy=False).__finalize__(x)
 
 

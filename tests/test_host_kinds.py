@@ -283,6 +283,14 @@ def test_wrong_dtypes_are_refused_by_name(kind, wrong):
             kernels.get(name)(x)
 
 
+def test_results_are_not_copied(kind):
+    if kind.library in ("jax", "dask.array"):
+        pytest.skip("what JAX's and Dask's arrays hold is their own affair")
+    result = np.ones((4, 6)[-kind.axes :])
+    x = kind.make(np.zeros_like(result))
+    assert np.shares_memory(kind.back(host_kinds.kind_of(x).wrap(result, x)), result)
+
+
 @pytest.mark.parametrize("peer", ["torch", "jax", "numexpr", "numba:textbook"])
 def test_what_is_compared_with_gives_the_kind_too(kind, peer, values, assert_kind):
     name = peer.partition(":")[0]
