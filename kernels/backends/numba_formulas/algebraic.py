@@ -134,7 +134,7 @@ def hardsigmoid_derivative(x):
 
 
 def hardswish(x):
-    """The sum is exact where it is small, and no more than rounded elsewhere, for what is lost would cost as much again."""
+    """The sum is exact where it is small, and no more than rounded elsewhere, for the rest would cost as much again."""
     y = real(-3) if x < real(-3) else x
     t = visible(y) + real(3)
     gated = y * fma(t, SIXTH, t * SIXTH_LOW)

@@ -134,7 +134,7 @@ cdef inline real hardsigmoid_derivative(real x) noexcept nogil:
 
 
 cdef inline real hardswish(real x) noexcept nogil:
-    """The sum is exact where it is small, and no more than rounded elsewhere, for what is lost would cost as much again."""
+    """The sum is exact where it is small, and no more than rounded elsewhere, for the rest would cost as much again."""
     cdef real y = <real>-3 if x < <real>-3 else x
     cdef real t = visible(y) + <real>3
     cdef real gated = y * fma(t, SIXTH(x), t * SIXTH_LOW(x))
