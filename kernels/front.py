@@ -71,11 +71,7 @@ class Form:
         self.nameable = [{*self.parameter_names[k:], *self.keywords} for k in range(len(self.defaults) + 1)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if host_kinds.any_foreign(args, kwargs):
-            if not (device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values()))):
-                if len(args) == self.enough and kwargs.keys() <= self.array_keywords:
-                    return host_kinds.call(self, args, self.defaults, kwargs)
-                return host_kinds.call(self, *self._bind(args, kwargs))
+        if device_arrays.any_on_device(args) or (kwargs and device_arrays.any_on_device(kwargs.values())):
             # Most calls: handing on no keywords is the cheapest call.
             if not kwargs and len(args) == self.enough:
                 return self.device_form(args, self.defaults)
@@ -86,6 +82,10 @@ class Form:
                     count = len(self.input_names)
                     return self.device_form(args[:count], args[count:], **kwargs)
             return self._on_device(*self._bind(args, kwargs))
+        if host_kinds.any_foreign(args, kwargs):
+            if len(args) == self.enough and kwargs.keys() <= self.array_keywords:
+                return host_kinds.call(self, args, self.defaults, kwargs)
+            return host_kinds.call(self, *self._bind(args, kwargs))
         inputs, params, keywords = self._bind(args, kwargs)
         arrays = [as_array(value, name) for name, value in zip(self.input_names, inputs, strict=True)]
         if len(arrays) == 2:
