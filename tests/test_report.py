@@ -672,6 +672,14 @@ def test_render_only_loads_no_kernel(tmp_path):
     assert (tmp_path / "charts" / "crossover.svg").exists()
 
 
+@pytest.mark.parametrize("option", ["--activations", "--backends", "--peers", "--dtype"])
+def test_a_list_of_nothing_is_a_usage_error(option, capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main([option, " ,"])
+    assert stop.value.code == 2
+    assert f"{option}: must be names with commas between them, given ' ,'" in capsys.readouterr().err
+
+
 def test_what_is_drawn_again_stays_whole_until_it_is_replaced(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     write(tmp_path / "results" / "quick-20240101T000000.jsonl", synthetic())

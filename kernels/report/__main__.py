@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from kernels import command_line
 from kernels.files import write_whole
 from kernels.report import rows
 
@@ -57,13 +58,19 @@ def parser() -> argparse.ArgumentParser:
         "--fresh", action="store_true", help="start over, even where an interrupted run could be continued"
     )
     found.add_argument("--output", type=Path, default=Path("reports"), metavar="DIR", help="default: %(default)s")
-    found.add_argument("--activations", type=_names, default=(), metavar="A,B", help="only these, by name or alias")
     found.add_argument(
-        "--backends", type=_names, default=(), metavar="A,B", help="only these, for example numpy,cython:x86-64-v3"
+        "--activations", type=command_line.names, default=(), metavar="A,B", help="only these, by name or alias"
+    )
+    found.add_argument(
+        "--backends",
+        type=command_line.names,
+        default=(),
+        metavar="A,B",
+        help="only these, for example numpy,cython:x86-64-v3",
     )
     found.add_argument(
         "--peers",
-        type=_names,
+        type=command_line.names,
         default=(),
         metavar="A,B",
         help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
@@ -75,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument(
         "--dtype",
-        type=_names,
+        type=command_line.names,
         default=(),
         metavar="A,B",
         help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, in what "
@@ -89,10 +96,6 @@ def parser() -> argparse.ArgumentParser:
     )
     found.set_defaults(scope="default")
     return found
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

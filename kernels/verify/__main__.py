@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from kernels import threads
+from kernels import command_line, threads
 from kernels.activations import FORMS, RECORDS, lookup
 from kernels.backends import ACCURACIES, OWN, PEERS, Backend, BackendUnavailable
 from kernels.verify import COUNT, PARTS, checks, choices, peers
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backend",
         action="extend",
-        type=choices.names,
+        type=command_line.names,
         default=[],
         metavar="A,B",
         help="backends or variants (repeatable; default: all)",
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--peers",
-        type=choices.names,
+        type=command_line.names,
         default=[],
         metavar="A,B",
         help="measure these libraries and kernels.fastest side by side instead; all: those installed",

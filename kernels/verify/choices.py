@@ -9,14 +9,6 @@ from kernels.backends import OWN, available, find
 from kernels.verify import peers
 
 
-def names(text: str) -> list[str]:
-    """The names in "a, b"."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if not found:
-        raise argparse.ArgumentTypeError(f"must be names with commas between them, given {text!r}")
-    return found
-
-
 def count(text: str) -> int:
     """A number of inputs."""
     if not (text.isdecimal() and int(text)):
