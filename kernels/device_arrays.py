@@ -103,6 +103,9 @@ class Kind:
         """The caller's current stream, where the library has one."""
         return None
 
+    def written(self, array: Any) -> None:
+        """Tell the library that an array's contents change, where it keeps account of that."""
+
 
 class Torch(Kind):
     """PyTorch's tensors."""
@@ -136,6 +139,10 @@ class Torch(Kind):
         torch = sys.modules["torch"]
         raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
         return raw or (lambda device: torch.cuda.current_stream(device).cuda_stream)
+
+    def written(self, array: Any) -> None:
+        # Autograd may have kept the tensor.
+        sys.modules["torch"].autograd.graph.increment_version(array)
 
 
 @functools.cache

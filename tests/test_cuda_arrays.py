@@ -112,6 +112,8 @@ for name in ("float16", "bfloat16", "float32", "float64"):
     assert torch.equal(relu(x), torch.relu(x)) and relu(x).dtype == x.dtype
     assert torch.equal(relu(x.t()), torch.relu(x.t())) and relu(x.t()).stride() == x.t().stride()
     assert torch.allclose(softmax(x), torch.softmax(x, -1), atol=1e-2)
+out = torch.empty(3)
+assert relu(torch.ones(3), out=out) is out and out._version == 1
 for wrong in (torch.ones(3, requires_grad=True), torch.ones(3, dtype=torch.int32), torch.ones(4, 6)[:, ::2]):
     try:
         relu(wrong)
@@ -161,6 +163,17 @@ def test_a_second_call_only_launches(driver, monkeypatch):
         # 125 times eight elements, and three.
         assert (blocks, threads, stream) == (1, 256, stand_ins.STREAM)
         assert values == (x.data.ptr, x.data.ptr, 0, 0, y.data.ptr, y.data.ptr, 0, 125, 1003, 0, 0)
+
+
+def test_a_library_is_told_what_was_written(driver, monkeypatch):
+    """By the first call and by prepared ones; new arrays are nobody's yet."""
+    told = []
+    monkeypatch.setattr(device_arrays.CuPy, "written", lambda self, array: told.append(array))
+    form = numba_cuda.OnDevice(lookup("relu"), "value", "fast")
+    x, y = (stand_ins.array(np.ones(9, np.float32)) for _ in range(2))
+    for out in (None, y, y, x, None):
+        form((x,), (), out=out)
+    assert told == [y, y, x]
 
 
 def test_what_was_prepared_keeps_no_array(driver):

@@ -403,6 +403,8 @@ class OnDevice(_Form):
         else:
             targets = [device_arrays.view(one, "out") for one in self._given(out)]
             self._check_outputs(targets, shape, [*weights, *views])
+            for target in targets:
+                target.kind.written(target.array)
         stream = _stream([*targets, *weights, *views])
         prepared = self.run(views, values, targets, stream, axis)
         # The simulator has to know how much memory is behind each address.
@@ -450,6 +452,7 @@ class OnDevice(_Form):
         kind, like = ready.kind, ready.x
         if out is not None:
             self._check_place(target, sources, ready)
+            kind.written(out)
             outs, targets = (out,), (target,)
         else:
             outs = (ready.new(x), ready.new(x)) if self.pair else (ready.new(x),)
