@@ -287,7 +287,7 @@ _RECORDS = (
             Special(INF, INF, 1.0),
         ),
         ulp={
-            "value": Bounds(1.88, 1.87, 2.5, 2.5, 2.5, accurate=0.5),
+            "value": Bounds(1.88, 1.88, 2.5, 2.5, 2.5, accurate=0.5),
             "derivative": Bounds(0.5, 0.5, 1.5, 1.5, 1.5, accurate=0.5),
         },
         flops=(7, 12),

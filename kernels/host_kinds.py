@@ -22,6 +22,7 @@ from kernels.arguments import (
     check_halves,
     checked_axis,
     fitted_gradient,
+    is_accepted,
     parameter_shape,
 )
 from kernels.half import named
@@ -45,6 +46,9 @@ class Kind:
         """What a form writes into in its place; TypeError where there is no such thing."""
         raise TypeError(f"out must be {OUT}, given {type(out).__name__}")
 
+    def written(self, out: Any) -> None:
+        """Tell the library that what was lent has changed, where it keeps account of that."""
+
     def wrap(self, result: Any, x: Any) -> Any:
         """A result as what x is."""
         return result
@@ -61,6 +65,8 @@ class Kind:
         # Of the type that it has: what is wrong with it is told by that.
         lent = (tuple if isinstance(out, tuple) else list)(map(lend, out)) if several else lend(out)
         result = form.public(*arrays, *values, **(keywords | {"out": lent}))
+        for one in out if several else (out,):
+            written(one)
         if several:
             return tuple(out)
         # Slopes that were drawn come beside y.
@@ -84,6 +90,11 @@ class Torch(Kind):
     def read(self, array: Any, name: str) -> np.ndarray:
         if array.requires_grad:
             raise TypeError(f"{name}: {device_arrays.REQUIRES_GRAD}")
+        if self._is_transformed(array):
+            raise TypeError(
+                f"{name} belongs to torch.func or to forward-mode AD, which can't follow these functions: call them "
+                "outside, or in a torch.autograd.Function with backward as its rule"
+            )
         # PyTorch knows no such dtype of NumPy's.
         is_bfloat16 = array.dtype is self.bfloat16
         try:
@@ -98,15 +109,32 @@ class Torch(Kind):
         if not lent.flags.c_contiguous and any(map(_is_expanded, lent.strides, lent.shape)):
             # An expanded tensor is what a broadcast array is to NumPy.
             lent.flags.writeable = False
-        # Autograd, which may have kept the tensor, learns that it changes.
-        self.torch.autograd.graph.increment_version(out)
         return lent
+
+    def written(self, out: Any) -> None:
+        # Autograd may have kept the tensor.
+        self.torch.autograd.graph.increment_version(out)
 
     def wrap(self, result: Any, x: Any) -> Any:
         array = np.asarray(result)
         if array.dtype.kind == "f":
             return self.torch.from_numpy(array)
         return self.torch.from_numpy(array.view(np.int16)).view(self.bfloat16)
+
+    def _is_transformed(self, array: Any) -> bool:
+        """Whether the numbers are not, or not all, in the tensor itself."""
+        is_wrapped, is_functional, forward = self._transforms
+        # Asking for a tangent takes long, and outside of a level there is none.
+        return (
+            is_wrapped(array)
+            or is_functional(array)
+            or (forward._current_level >= 0 and forward.unpack_dual(array).tangent is not None)
+        )
+
+    @functools.cached_property
+    def _transforms(self) -> tuple:
+        torch = self.torch
+        return torch._C._functorch.is_functorch_wrapped_tensor, torch._is_functional_tensor, torch.autograd.forward_ad
 
 
 def _is_expanded(step: int, length: int) -> bool:
@@ -138,9 +166,14 @@ class JAX(Kind):
         raise TypeError("out is an array of JAX, which is immutable: give a NumPy array, or take the result")
 
     def wrap(self, result: Any, x: Any) -> Any:
+        jax = sys.modules["jax"]
+        if not x.committed:
+            # Nor is the result: it goes wherever it is used with others.
+            with jax.default_device(next(iter(x.devices()))):
+                return jax.device_put(result)
         # What is spread over several devices is spread as x, if it has x's shape.
         as_x = np.shape(result) == x.shape or len(x.sharding.device_set) == 1
-        return sys.modules["jax"].device_put(result, x.sharding if as_x else None)
+        return jax.device_put(result, x.sharding if as_x else None)
 
 
 def _is_tracer(cls: type) -> bool:
@@ -148,20 +181,30 @@ def _is_tracer(cls: type) -> bool:
 
 
 class Labelled(Kind):
-    """Arrays with names for their places; a gradient with others would be multiplied wrongly."""
+    """Arrays with names for their places: with another's names, numbers would meet the wrong ones."""
 
     def call(self, form: Form, inputs: Sequence, params: Sequence, keywords: dict) -> Any:
-        gradient, x = inputs[0], inputs[-1]
-        if gradient is not x and kind_of(gradient) is self and not self.agree(gradient, x):
-            raise ValueError(
-                f"grad_output has other labels than {form.input_names[-1]}: align the two, or give grad_output without "
-                "labels, as a NumPy array"
-            )
+        x = inputs[-1]
+        for value, name in zip((*inputs[:-1], *params), (*form.input_names[:-1], *form.parameter_names), strict=True):
+            if kind_of(value) is not self or value is x or (value.size == 1 and name in form.parameter_names):
+                continue
+            if not self.agree(value, x, _axes_of(value, x, name)):
+                raise ValueError(
+                    f"{name} has other labels than {form.input_names[-1]}: align the two, or give {name} without "
+                    "labels, as a NumPy array"
+                )
         return super().call(form, inputs, params, keywords)
 
-    def agree(self, gradient: Any, x: Any) -> bool:
-        """Whether labels are the same where both have them, along axes of the same length: glu halves one."""
+    def agree(self, value: Any, x: Any, axes: Sequence[int]) -> bool:
+        """Whether labels are those of x's axes, where both have them and are of the same length: glu halves one."""
         raise NotImplementedError
+
+
+def _axes_of(value: Any, x: Any, name: str) -> range:
+    """x's axes along which an argument lies: the last ones, but for a weight with one axis, which is x's second."""
+    if name != "grad_output" and value.ndim == 1 and x.ndim > 1:
+        return range(1, 2)
+    return range(max(x.ndim - value.ndim, 0), x.ndim)
 
 
 class Pandas(Labelled):
@@ -171,10 +214,22 @@ class Pandas(Labelled):
         pandas = sys.modules["pandas"]
         return issubclass(cls, (pandas.Series, pandas.DataFrame, pandas.Index))
 
-    def agree(self, gradient: Any, x: Any) -> bool:
+    def agree(self, value: Any, x: Any, axes: Sequence[int]) -> bool:
         # An Index has none.
-        axes = zip(reversed(getattr(gradient, "axes", ())), reversed(getattr(x, "axes", ())), strict=False)
-        return all(a.equals(b) for a, b in axes if len(a) == len(b))
+        labels, others = getattr(value, "axes", ()), getattr(x, "axes", ())
+        both = [(one, others[axis]) for one, axis in zip(labels, axes, strict=False)] if others else []
+        return all(a.equals(b) for a, b in both if len(a) == len(b))
+
+    def read(self, array: Any, name: str) -> np.ndarray:
+        dtypes = list(array.dtypes) if array.ndim == 2 else [array.dtype]
+        own = [one for one in dtypes if not isinstance(one, np.dtype)]
+        found = [_of_numpy(one) for one in dtypes]
+        # To NumPy, None is float64.
+        if any(one is None for one in found) or not (own or len(set(found)) > 1):
+            return as_array(array, name)
+        # NumPy makes objects of booleans beside other numbers, and of what is missing in dtypes of pandas' own.
+        missing = {"na_value": np.nan} if own else {}
+        return as_array(array.to_numpy(np.result_type(*found), **missing), name)
 
     def wrap(self, result: Any, x: Any) -> Any:
         if np.shape(result) != x.shape:
@@ -186,24 +241,37 @@ class Pandas(Labelled):
         return x._constructor(result, *x.axes, copy=False).__finalize__(x)
 
 
+def _of_numpy(dtype: Any) -> np.dtype | None:
+    """The dtype of NumPy's in which pandas' numbers are read: integers that may be missing as what they compute in."""
+    if isinstance(dtype, np.dtype):
+        return dtype if is_accepted(dtype) else None
+    kind = getattr(dtype, "kind", "O")
+    if kind in "biu":
+        return np.dtype(np.float64)
+    return np.dtype(f"f{dtype.itemsize}") if kind == "f" else None
+
+
 class Xarray(Labelled):
     """DataArrays and Variables, around an array of any kind."""
 
     def takes(self, cls: type) -> bool:
         return issubclass(cls, (sys.modules["xarray"].DataArray, sys.modules["xarray"].Variable))
 
-    def agree(self, gradient: Any, x: Any) -> bool:
+    def agree(self, value: Any, x: Any, axes: Sequence[int]) -> bool:
         # A Variable has no coordinates.
-        indexes, others = getattr(gradient, "indexes", {}), getattr(x, "indexes", {})
-        both = [(indexes[dim], others[dim]) for dim in gradient.dims if dim in indexes and dim in others]
-        same = all(a.equals(b) for a, b in both if len(a) == len(b))
-        return same and gradient.dims == x.dims[x.ndim - gradient.ndim :]
+        labels, others = getattr(value, "xindexes", {}), getattr(x, "xindexes", {})
+        both = [d for d in value.dims if d in labels and d in others and value.sizes[d] == x.sizes[d]]
+        same = all(type(labels[d]) is type(others[d]) and labels[d].equals(others[d]) for d in both)
+        return same and value.dims == tuple(x.dims[axis] for axis in axes)
 
     def read(self, array: Any, name: str) -> Any:
         return array.data
 
     def wrap(self, result: Any, x: Any) -> Any:
-        return x.copy(deep=False, data=result) if np.shape(result) == x.shape else result
+        if np.shape(result) != x.shape:
+            return result
+        # How x is packed in a file says nothing of the result.
+        return x.copy(deep=False, data=result).drop_encoding()
 
 
 class Dask(Kind):
@@ -230,6 +298,7 @@ class Dask(Kind):
         # A number is a row of one.
         rows = x if x.ndim else x.reshape(1)
         along = checked_axis(axis, rows.ndim)
+        _refuse_unknown(rows.shape[along : along + 1], form.input_names[-1])
         if form.record.gate:
             check_halves(rows.shape[along], axis)
         rows = rows.rechunk({along: -1})
@@ -266,6 +335,9 @@ class Dask(Kind):
     def _gradient(self, gradient: Any, shape: tuple, chunks: tuple, of: str) -> Any:
         """In the blocks of what it is the gradient of, which is named; a number stays one."""
         if kind_of(gradient) is not self:
+            # A DataArray may hold blocks.
+            gradient = read(gradient, "grad_output")
+        if kind_of(gradient) is not self:
             array = as_array(read(gradient, "grad_output"), "grad_output")
             if array.ndim == 0:
                 return gradient
@@ -279,12 +351,17 @@ class Dask(Kind):
         """A number, or an array in blocks as x."""
         if kind_of(value) is not self:
             value = read(value, parameter.name)
-            if not parameter.broadcasts or as_parameter(value, parameter).size == 1:
+        if kind_of(value) is not self:
+            value = read(value, parameter.name)
+            array = as_parameter(value, parameter) if parameter.broadcasts else None
+            if array is None or array.size == 1:
                 return value
-            value = sys.modules["dask.array"].asarray(as_parameter(value, parameter))
+            value = sys.modules["dask.array"].asarray(array)
         elif not parameter.broadcasts or value.size == 1:
             raise TypeError(f"{parameter.name} must be a number, given a Dask array: compute it first")
         _refuse_unknown(value.shape, parameter.name)
+        along = x.shape[1:2] if value.ndim == 1 < x.ndim else x.shape
+        _refuse_unknown([n for n, w in zip(along, value.shape, strict=False) if w != 1], "x")
         shape = parameter_shape(value.shape, parameter, x.shape)
         return value.reshape(shape).rechunk(tuple(1 if n == 1 else c for n, c in zip(shape, x.chunks, strict=True)))
 
@@ -294,12 +371,15 @@ def _stacked(form: Form, x: Any, *params: Any) -> Any:
     return np.stack(form(x, *params))
 
 
-def _refuse_unknown(shape: tuple, name: str) -> None:
+def _refuse_unknown(shape: Sequence, name: str) -> None:
     if any(n != n for n in shape):
         raise ValueError(f"{name} is a Dask array with chunks of unknown size: call its compute_chunk_sizes()")
 
 
 # ---------------------------------------------------------------- telling them apart
+#: Arguments that are taken as they are.
+_NO_ARRAYS = ("axis", "training", "rng")
+
 _ANY, _JAX = Kind(), JAX()
 _KINDS = {
     "torch": Torch(),
@@ -333,8 +413,8 @@ def any_foreign(args: Sequence, keywords: dict) -> bool:
             return True
     if not keywords:
         return False
-    for value in keywords.values():
-        if kind_of_type(type(value)) is not None:
+    for name, value in keywords.items():
+        if kind_of_type(type(value)) is not None and name not in _NO_ARRAYS:
             return True
     out = keywords.get("out")
     return isinstance(out, (tuple, list)) and any(map(kind_of, out))
@@ -350,6 +430,13 @@ def lend(out: Any) -> Any:
     """What a form writes into in place of an output."""
     kind = kind_of_type(type(out))
     return out if kind is None else kind.lend(out)
+
+
+def written(out: Any) -> None:
+    """Tell an output's library that it has changed."""
+    kind = kind_of_type(type(out))
+    if kind is not None:
+        kind.written(out)
 
 
 def call(form: Form, inputs: Sequence, params: Sequence, keywords: dict) -> Any:

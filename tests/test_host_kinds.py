@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -153,28 +154,39 @@ def test_rows_and_pairs_along_the_first_axis(kind, name, form, values, assert_ki
     assert_kind(kind, function(*given, axis=0), function(*inputs, axis=0), given[-1])
 
 
-def test_numbers_without_axes(assert_same):
-    makers = {
-        "torch": lambda torch: torch.tensor(-1.5),
-        "jax": lambda jax: jax.numpy.float32(-1.5),
-        "xarray": lambda xarray: xarray.DataArray(np.float32(-1.5)),
-        "dask.array": lambda da: da.from_array(np.float32(-1.5)),
-    }
-    for name, make in makers.items():
-        try:
-            x = make(pytest.importorskip(name))
-        except pytest.skip.Exception:
-            continue
-        for function, form in (
-            ("sigmoid", "value"),
-            ("softmax", "value"),
-            ("softmax", "jacobian"),
-            ("elu", "derivative"),
-        ):
-            got, expected = function_of(function, form)(x), function_of(function, form)(np.float32(-1.5))
-            assert np.asarray(got).shape == np.shape(expected)
-            assert_same(np.asarray(got), np.asarray(expected))
-            assert form == "jacobian" or type(got) is type(x)
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("torch", lambda torch: torch.tensor(-1.5)),
+        ("jax", lambda jax: jax.numpy.float32(-1.5)),
+        ("xarray", lambda xarray: xarray.DataArray(np.float32(-1.5))),
+        ("dask.array", lambda da: da.from_array(np.float32(-1.5))),
+    ],
+)
+def test_numbers_without_axes(name, make, assert_same):
+    x = make(library(name))
+    for function, form in (("sigmoid", "value"), ("softmax", "value"), ("softmax", "jacobian"), ("elu", "derivative")):
+        got, expected = function_of(function, form)(x), function_of(function, form)(np.float32(-1.5))
+        assert np.asarray(got).shape == np.shape(expected)
+        assert_same(np.asarray(got), np.asarray(expected))
+        assert form == "jacobian" or type(got) is type(x)
+
+
+def test_arguments_that_are_no_arrays(kind, backend):
+    """They are what they would be without an array of another library, or refused, however they look."""
+    one, numbers = kind.make(np.ones((1, 1)[-kind.axes :], np.int64)), np.ones((2, 3), np.float32)
+    softmax, rrelu = kernels.get("softmax", backend), kernels.get("rrelu", backend)
+    try:
+        axis = operator.index(one)
+    except (TypeError, ValueError):
+        with pytest.raises(TypeError, match="axis must be a whole number"):
+            softmax(numbers, axis=one)
+    else:
+        np.testing.assert_array_equal(softmax(numbers, axis=one), softmax(numbers, axis=axis))
+    for x in (numbers, kind.make(numbers[-1] if kind.axes == 1 else numbers)):
+        with pytest.raises(TypeError, match=r"training (must be True or False|would draw anew)"):
+            rrelu(x, training=one)
+        assert np.shape(rrelu(x, rng=one)) == np.shape(x)
 
 
 def test_a_gradient_of_another_kind_is_read(kind, values, assert_kind, assert_same):
@@ -371,10 +383,13 @@ def test_tensors_that_can_not_be_out(torch, backend):
         "out gives no NumPy array": (torch.full((4, 6), 7.0).to_sparse(), TypeError),
         "given list": ([x], TypeError),
     }
+    before = {words: out._version for words, (out, _) in wrong.items() if isinstance(out, torch.Tensor)}
     for words, (out, error) in wrong.items():
         with pytest.raises(error, match=words):
             relu(x, out=out)
         if isinstance(out, torch.Tensor):
+            # Autograd is told of what was written alone.
+            assert out._version == before[words]
             assert (out.detach().to_dense() == 7).all()
     with pytest.raises(ValueError, match="the two outputs share memory"):
         relu.value_and_derivative(x, out=(x, x))
@@ -396,6 +411,23 @@ def test_autograd_knows_that_a_tensor_was_written(torch):
     kernels.get("relu")(x, out=x)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_transforms_of_pytorch_are_refused(torch, backend):
+    """What such a tensor holds is not all of its numbers, or not yet."""
+    sigmoid, x = kernels.get("sigmoid", backend), torch.tensor([1.0, -2.0, 3.0])
+    message = r"x belongs to torch\.func or to forward-mode AD, .*: call them outside"
+    for transform in (torch.func.vmap, torch.func.functionalize, torch.func.jacfwd):
+        with pytest.raises(TypeError, match=message):
+            transform(sigmoid)(x)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(x.clone(), torch.ones(3))
+        with pytest.raises(TypeError, match=message):
+            sigmoid(dual)
+        with pytest.raises(TypeError, match=r"out belongs to torch\.func"):
+            sigmoid(x, out=dual)
+        assert torch.equal(sigmoid(x), sigmoid(x.clone()))
 
 
 def test_what_is_no_plain_tensor(torch):
@@ -459,6 +491,12 @@ assert y.sharding == x.sharding and (y == jax.nn.relu(x)).all()
 assert isinstance(glu(x, axis=0), jax.Array) and prelu.backward_parameters(x, x, 0.5).shape == ()
 other = jax.device_put(np.ones(3), jax.devices()[2])
 assert relu(other).devices() == glu(other[:2]).devices() == other.devices()
+# What is bound to no device may be used beside what is.
+free = jax.numpy.ones(3)
+assert not free.committed and not relu(free).committed and relu(other).committed
+assert (relu(free) + other).devices() == other.devices()
+with jax.default_device(jax.devices()[1]):
+    assert relu(free).devices() == free.devices()
 """
 
 
@@ -500,8 +538,15 @@ def test_dtypes_of_pandas(pandas):
     mixed = pandas.DataFrame({"a": np.array([1, -2], np.float32), "b": [3, -4]})
     assert relu(mixed).to_numpy().tolist() == [[1, 3], [0, 0]]
     assert set(relu(mixed).dtypes) == {np.dtype(np.float64)}
-    own = relu(pandas.Series(pandas.array([1, -2], dtype="Int64"), name="s"))
-    assert (own.tolist(), own.dtype, own.name) == ([1, 0], np.float64, "s")
+    flags = relu(pandas.DataFrame({"a": [True, False], "b": np.array([-1.5, 2], np.float32)}))
+    assert flags.to_numpy().tolist() == [[1, 0], [0, 2]]
+    assert set(flags.dtypes) == {np.dtype(np.float32)}
+    for dtype, computed in (("Int64", np.float64), ("Float32", np.float32), ("boolean", np.float64)):
+        own = relu(pandas.Series(pandas.array([1, 0, None], dtype=dtype), name="s"))
+        np.testing.assert_array_equal(own, [1, 0, np.nan])
+        assert (own.dtype, own.name) == (computed, "s")
+        beside = relu(pandas.DataFrame({"a": pandas.array([1, None], dtype=dtype), "b": [4, -5]}))
+        np.testing.assert_array_equal(beside, [[1, 4], [np.nan, 0]])
     for wrong in (
         pandas.DataFrame({"a": [1.0], "b": ["text"]}),
         pandas.Series(pandas.date_range("2020", periods=2)),
@@ -519,6 +564,18 @@ def test_gradients_with_other_labels(pandas):
             backward(wrong, x)
         assert backward(wrong.to_numpy(), x).columns.tolist() == ["a", "b"]
     assert backward(pandas.Series({"a": 1.0, "b": 2.0}), x).to_numpy().tolist() == [[1, 2], [1, 2]]
+
+
+def test_weights_with_other_labels(pandas):
+    prelu, x = kernels.get("prelu"), pandas.DataFrame({"a": [-1.0, -2.0], "b": [-3.0, -4.0]})
+    weight = pandas.Series({"a": 0.5, "b": 0.25})
+    assert prelu(x, weight).to_numpy().tolist() == [[-0.5, -0.75], [-1, -1]]
+    assert prelu(x, weight.iloc[:1]).to_numpy().tolist() == [[-0.5, -1.5], [-1, -2]]
+    for wrong in (weight[::-1], x[::-1]):
+        with pytest.raises(ValueError, match="weight has other labels than x: align the two"):
+            prelu(x, wrong)
+        with pytest.raises(ValueError, match="weight has other labels than x: align the two"):
+            prelu.backward_parameters(x, x, wrong)
 
 
 # ---------------------------------------------------------------- xarray
@@ -556,12 +613,48 @@ def test_gradients_with_other_dims(xarray):
         xarray.testing.assert_identical(backward(right, x), x)
 
 
+def test_weights_with_other_dims(xarray):
+    prelu, x = kernels.get("prelu"), xarray.DataArray(-np.ones((2, 2)), dims=("a", "b"), coords={"b": [5, 6]})
+    weight = xarray.DataArray([0.5, 0.25], dims="b", coords={"b": [5, 6]})
+    assert prelu(x, weight).to_numpy().tolist() == [[-0.5, -0.25], [-0.5, -0.25]]
+    assert prelu(x, xarray.DataArray(0.5)).to_numpy().tolist() == [[-0.5, -0.5], [-0.5, -0.5]]
+    for wrong in (weight[::-1], weight.rename(b="a"), x.T):
+        with pytest.raises(ValueError, match="weight has other labels than x"):
+            prelu(x, wrong)
+
+
+def test_indexes_of_their_own_kind(xarray):
+    """Those that pandas has not, and how a file has it packed."""
+    x = xarray.DataArray(np.ones(3), dims="place", coords={"place": ("place", [1.0, 2.0, 3.0])})
+    x.encoding = {"dtype": "int16", "scale_factor": 1.0}
+    got = kernels.get("sigmoid").backward(x.copy(), x)
+    assert (got.encoding, x.encoding["dtype"]) == ({}, "int16")
+    moved = x.assign_coords(place=("place", [2.0, 3.0, 4.0]))
+    with pytest.raises(ValueError, match="grad_output has other labels than x"):
+        kernels.get("sigmoid").backward(moved, x)
+
+
 def test_lazy_arrays_of_xarray(xarray, da):
     numbers = np.linspace(-1, 1, 12).reshape(3, 4)
     x = xarray.DataArray(da.from_array(numbers, chunks=2), dims=("a", "b"))
     y = kernels.get("softmax").backward(x, x)
     assert isinstance(y.data, da.Array)
     np.testing.assert_array_equal(y, kernels.get("softmax").backward(numbers, numbers))
+
+
+def test_lazy_arguments_of_xarray(xarray, da):
+    """Blocks inside of another array than x are not computed either."""
+
+    def never(block):
+        raise AssertionError("computed")
+
+    x = da.ones((3, 4), chunks=2)
+    lazy = xarray.DataArray(x.map_blocks(never, meta=np.empty((0, 0))), dims=("a", "b"))
+    for result in (kernels.get("relu").backward(lazy, x), kernels.get("prelu")(x, lazy)):
+        with pytest.raises(AssertionError, match="computed"):
+            result.compute()
+    with pytest.raises(TypeError, match="negative_slope must be a number, given a Dask array"):
+        kernels.get("leaky_relu")(x, xarray.DataArray(da.ones(())))
 
 
 # ---------------------------------------------------------------- Dask
@@ -627,6 +720,9 @@ def test_what_is_wrong_is_said_at_once(da):
         "axis 5 is out of bounds": lambda: get("softmax")(x, axis=5),
         "unknown size: call its compute_chunk_sizes": lambda: get("relu").backward(x, unknown),
         "y is a Dask array with chunks of unknown": lambda: get("relu").backward_from_output(x, unknown),
+        r"x is a Dask array with chunks of unknown size: call": lambda: get("softmax")(unknown, axis=0),
+        r"x is a Dask array with chunks of unknown": lambda: get("glu")(unknown, axis=0),
+        r"x is a Dask array with chunks of unknown size": lambda: get("prelu")(unknown, np.ones((4, 1))),
         "negative_slope must be a number, given a Dask array": lambda: get("leaky_relu")(x, da.ones(3)),
         "weight must be a number, given a Dask array": lambda: get("prelu")(x, da.ones(1)),
         "negative_slope must be a real number, given str": lambda: get("leaky_relu")(x, "text"),
@@ -644,7 +740,8 @@ def test_other_processes_take_the_forms(da):
     again = pickle.loads(pickle.dumps(pair))
     np.testing.assert_array_equal(again[1], kernels.get("sigmoid").derivative(numbers))
     # The same work has the same name.
-    assert [one.name for one in again] == [one.name for one in pair]
+    same = kernels.get("sigmoid").value_and_derivative(da.from_array(numbers.copy(), chunks=3))
+    assert [one.name for one in same] == [one.name for one in pair]
     x = da.from_array(numbers, chunks=3)
     assert kernels.get("elu")(x, 0.5).name == kernels.get("elu")(x, 0.5).name != kernels.get("elu")(x, 0.25).name
 

@@ -8,7 +8,7 @@ cdef enum:
     #: Tables that are kept, of 128 KB or, for two results and for factors, 256.
     MOST_TABLES = 16
 
-#: For which parameters a form has its results, or gathers the elements that pay for computing them.
+#: For which parameters a form has its results or factors, or gathers the elements that pay for computing them.
 cdef struct Known:
     double parameters[MAX_PARAMETERS]
     intptr_t elements
@@ -22,7 +22,7 @@ MOST_TABLES_HELD = MOST_TABLES
 
 
 def tables_held():
-    """Tables of a half type's results that are held now; MOST_TABLES_HELD is their limit."""
+    """Tables of a half type's results or factors that are held now; MOST_TABLES_HELD is their limit."""
     return len(tables_kept)
 
 
