@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import struct
-import sys
 import types
 from types import SimpleNamespace
 from typing import ClassVar
@@ -49,8 +48,8 @@ def array(numbers, device: int = 0, offset: int = 0) -> ndarray:
     return ndarray(memory, device)
 
 
-def install_cupy() -> None:
-    """Make ``cupy`` importable: a module with what is called of it."""
+def cupy() -> types.ModuleType:
+    """A module with what is called of CuPy."""
     module = types.ModuleType("cupy")
     module.empty_like = lambda like, shape=None: ndarray(
         aligned(like.shape if shape is None else shape, like.dtype), like.device.id
@@ -59,7 +58,7 @@ def install_cupy() -> None:
         Device=lambda device: contextlib.nullcontext(),
         get_current_stream=lambda device: SimpleNamespace(ptr=STREAM + device),
     )
-    sys.modules["cupy"] = module
+    return module
 
 
 class Written:

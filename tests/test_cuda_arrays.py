@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import struct
+import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ import numpy as np, kernels, cuda_stand_ins as stand_ins
 from kernels import device_arrays, dlpack
 from kernels.fastest import geglu, prelu, relu, rrelu, softmax, swish
 from numba import cuda
-stand_ins.install_cupy()
+sys.modules["cupy"] = stand_ins.cupy()
 random = np.random.default_rng(0)
 x, g = random.standard_normal((2, 3, 4, 6)).astype(np.float32)
 
@@ -131,7 +132,13 @@ def test_tensors(run_python):
 
 # ---------------------------------------------------------------- the launch
 @pytest.fixture
-def driver(monkeypatch):
+def cupy(monkeypatch):
+    """The stand-in for as long as a test runs: Dask looks for CuPy, and would find it in others."""
+    monkeypatch.setitem(sys.modules, "cupy", stand_ins.cupy())
+
+
+@pytest.fixture
+def driver(cupy, monkeypatch):
     """A stand-in for the driver; ``driver.compiled`` are the kernels that were asked for, for ``driver.devices``."""
     made = stand_ins.Driver("PPffPPqqqqq")
     made.compiled, made.devices = [], []
@@ -141,11 +148,9 @@ def driver(monkeypatch):
         made.devices.append(device)
         return cuda_launch.Launcher(made, 1, choice.layout).launch
 
-    stand_ins.install_cupy()
     monkeypatch.setattr(numba_cuda, "_launcher", launcher)
     monkeypatch.setattr(cuda_launch, "_multiprocessors", lambda device: 100)
-    yield made
-    del stand_ins.sys.modules["cupy"]
+    return made
 
 
 def test_a_second_call_only_launches(driver, monkeypatch):
@@ -411,9 +416,8 @@ def test_refusals_say_what_to_do(case, driver):
     assert not driver.launches
 
 
-def test_without_a_driver_the_error_says_what_is_missing(monkeypatch):
+def test_without_a_driver_the_error_says_what_is_missing(cupy, monkeypatch):
     monkeypatch.setattr(numba_cuda, "reason", lambda: "no usable NVIDIA driver")
-    stand_ins.install_cupy()
     from kernels.fastest import tanh
 
     with pytest.raises(kernels.BackendUnavailable, match="no usable NVIDIA driver"):
