@@ -623,15 +623,35 @@ def test_weights_with_other_dims(xarray):
             prelu(x, wrong)
 
 
-def test_indexes_of_their_own_kind(xarray):
-    """Those that pandas has not, and how a file has it packed."""
-    x = xarray.DataArray(np.ones(3), dims="place", coords={"place": ("place", [1.0, 2.0, 3.0])})
+def test_how_x_is_packed_in_a_file_says_nothing_of_results(xarray):
+    x = xarray.DataArray(np.ones(3), dims="place", coords={"place": [1.0, 2.0, 3.0]})
     x.encoding = {"dtype": "int16", "scale_factor": 1.0}
     got = kernels.get("sigmoid").backward(x.copy(), x)
     assert (got.encoding, x.encoding["dtype"]) == ({}, "int16")
-    moved = x.assign_coords(place=("place", [2.0, 3.0, 4.0]))
+
+
+def test_indexes_that_pandas_has_not(xarray):
+    """They are compared as xarray does it."""
+
+    class Place(xarray.Index):
+        def __init__(self, where):
+            self.where = where
+
+        @classmethod
+        def from_variables(cls, variables, *, options):
+            return cls(next(iter(variables.values())).values.tolist())
+
+        def equals(self, other, **_):
+            return self.where == other.where
+
+    def at(*where):
+        bare = xarray.DataArray(np.ones(2), dims="place", coords={"place": ("place", list(where))})
+        return bare.drop_indexes("place").set_xindex("place", Place)
+
+    backward = kernels.get("sigmoid").backward
+    assert backward(at(1.0, 2.0), at(1.0, 2.0)).shape == (2,)
     with pytest.raises(ValueError, match="grad_output has other labels than x"):
-        kernels.get("sigmoid").backward(moved, x)
+        backward(at(1.0, 3.0), at(1.0, 2.0))
 
 
 def test_lazy_arrays_of_xarray(xarray, da):
