@@ -22,7 +22,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from kernels.report.findings import BASELINE, DISPATCHER, SWEPT, Cell, Findings, form_label, power, slope_form
-from kernels.report.rows import Row
+from kernels.report.rows import Row, nanoseconds
 
 if TYPE_CHECKING:  # facts loads formulas, which no chart of measurements needs
     from kernels.report.facts import Corner, Curve
@@ -136,7 +136,7 @@ def time_per_element(rows: Sequence[Row], backends: Backends, title: str) -> Fig
     for name, mine in _split(rows):
         n = [row["n"] for row in mine]
         shown = look(backends, name)
-        low, middle, high = ([row[f"seconds_{q}"] / row["n"] * 1e9 for row in mine] for q in ("q1", "median", "q3"))
+        low, middle, high = zip(*map(nanoseconds, mine), strict=True)
         axes.fill_between(n, low, high, color=shown["color"], alpha=0.25, linewidth=0)
         axes.plot(n, middle, **shown)
     axes.set_yscale("log")

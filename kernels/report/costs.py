@@ -10,7 +10,7 @@ from statistics import median
 from kernels.report import rows
 from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, Findings, is_ordinary, power
 from kernels.report.html import DASH, bullets, count, dotted, folded, seconds, table, times
-from kernels.report.rows import Row
+from kernels.report.rows import Row, nanoseconds
 
 #: Sizes at which it is said after how many calls compiling pays.
 PAYS_AT = (10**3, 10**5, 10**6)
@@ -177,10 +177,11 @@ def together(findings: Findings) -> str:
     for row in (row for row in findings.timed if is_ordinary(row) and (row["n"], row["form"]) == (IN_CACHE, "value")):
         first = findings.first_calls(row["backend"]).get((row["activation"], "value", "float32", "fast"), 0.0)
         extra = row["memory_bytes"]
+        low, middle, high = nanoseconds(row)
         cells = [
             dotted(findings, row["backend"]),
-            f"{row['seconds_median'] / row['n'] * 1e9:.3g}",
-            f"{row['seconds_q1'] / row['n'] * 1e9:.3g} to {row['seconds_q3'] / row['n'] * 1e9:.3g}",
+            f"{middle:.3g}",
+            f"{low:.3g} to {high:.3g}",
             f"{row['gb_per_s']:.3g}",
             f"{row['share_of_ceiling']:.0%}",
             DASH if row["ulp"] is None else f"{row['ulp']:.2f}",

@@ -8,7 +8,7 @@ from itertools import product
 
 from kernels.report.findings import BASELINE, DISPATCHER, SWEPT, Findings, power
 from kernels.report.html import DASH, dotted, figures, folded, paragraph, table, times
-from kernels.report.rows import Row
+from kernels.report.rows import Row, nanoseconds
 
 #: The widest first.
 ORDER = ("float64", "float32", "bfloat16", "float16")
@@ -40,11 +40,6 @@ def compared(findings: Findings) -> dict[str, Lines]:
 def chart(name: str) -> str:
     """The name of a function's chart."""
     return f"{name}-dtypes"
-
-
-def nanoseconds(row: Row, quartile: str = "median") -> float:
-    """An element."""
-    return row[f"seconds_{quartile}"] / row["n"] * 1e9
 
 
 def section(findings: Findings, charts: Mapping[str, str]) -> str:
@@ -84,7 +79,7 @@ def _times(findings: Findings, found: dict[str, Lines]) -> str:
     body = []
     for name, lines in found.items():
         for (backend, dtype), rows in lines.items():
-            took = {row["n"]: f"{nanoseconds(row):.3g}" for row in rows}
+            took = {row["n"]: f"{nanoseconds(row)[1]:.3g}" for row in rows}
             body.append([escape(name), dotted(findings, backend), dtype, *(took.get(n, DASH) for n in sizes)])
     inner = table(["function", "backend", "dtype", *map(power, sizes)], body)
     return paragraph("Nanoseconds an element.", "soft") + inner

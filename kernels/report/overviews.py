@@ -31,7 +31,7 @@ from kernels.report.charts import (
 from kernels.report.findings import BASELINE, DISPATCHER, IN_CACHE, Findings, power, slope_form
 from kernels.report.gpu import Device
 from kernels.report.race import Race
-from kernels.report.rows import Row
+from kernels.report.rows import Row, nanoseconds
 
 #: Where an error of nothing stands on a logarithmic axis.
 LEAST_ULP = 0.05
@@ -143,7 +143,7 @@ def errors_by_time(rows: Mapping[str, Mapping[str, Row]], backends: Backends) ->
             style = look(backends, backend)
             dot = {key: style[key] for key in ("color", "marker", "zorder")}
             hollow = {"fillstyle": "none"} if ":" in backend else {}
-            low, middle, high, error = *_nanoseconds(row), max(row["ulp"], LEAST_ULP)
+            low, middle, high, error = *nanoseconds(row), max(row["ulp"], LEAST_ULP)
             axes.hlines(error, low, high, color=style["color"], linewidth=1.2)
             dot |= hollow | {"linestyle": "none", "markersize": 6, "label": style["label"]}
             shown[backend] = axes.plot(middle, error, **dot)[0]
@@ -163,11 +163,6 @@ def errors_by_time(rows: Mapping[str, Mapping[str, Row]], backends: Backends) ->
     return figure
 
 
-def _nanoseconds(row: Row) -> tuple[float, float, float]:
-    """Quartiles, an element."""
-    return tuple(row[f"seconds_{q}"] / row["n"] * 1e9 for q in ("q1", "median", "q3"))
-
-
 # ---------------------------------------------------------------- textbook beside tuned
 @styled
 def textbook(rows: Mapping[str, Mapping[str, Row]], texts: Sequence[str], backends: Backends) -> Figure:
@@ -177,7 +172,7 @@ def textbook(rows: Mapping[str, Mapping[str, Row]], texts: Sequence[str], backen
     axes = figure.add_subplot()
     for text in dict.fromkeys(texts):
         style = look(backends, text)
-        points = [(*_nanoseconds(rows[name][text]), y) for y, name in enumerate(names) if text in rows[name]]
+        points = [(*nanoseconds(rows[name][text]), y) for y, name in enumerate(names) if text in rows[name]]
         low, middle, high, y = zip(*points, strict=True)
         axes.hlines(y, low, high, color=style["color"], linewidth=1.2)
         dot = {"color": style["color"], "marker": style["marker"], "markersize": 7, "linestyle": "none"}
@@ -225,10 +220,8 @@ def outputs(conditions: Sequence[tuple[str, Mapping[str, Row]]], backends: Backe
 def across_dtypes(findings: Findings) -> dict[str, Figure]:
     """A chart for each function whose values were measured in several dtypes by size, all on the same scale."""
     found = dtypes.compared(findings)
-    every = [row for lines in found.values() for rows in lines.values() for row in rows]
-    low, high = (
-        most((dtypes.nanoseconds(row, q) for row in every), default=1.0) for most, q in ((min, "q1"), (max, "q3"))
-    )
+    every = [nanoseconds(row) for lines in found.values() for rows in lines.values() for row in rows]
+    low, high = min((q1 for q1, _, _ in every), default=1.0), max((q3 for _, _, q3 in every), default=1.0)
     backends = findings.header["backends"]
     return {
         dtypes.chart(name): in_dtypes(lines, backends, name, (low / MARGIN, high * MARGIN))
@@ -244,7 +237,7 @@ def in_dtypes(lines: dtypes.Lines, backends: Backends, name: str, limits: tuple[
     for (backend, dtype), rows in lines.items():
         style = DTYPE_LOOKS[dtype] | BACKEND_LOOKS[backend]
         n = [row["n"] for row in rows]
-        low, middle, high = ([dtypes.nanoseconds(row, q) for row in rows] for q in ("q1", "median", "q3"))
+        low, middle, high = zip(*map(nanoseconds, rows), strict=True)
         axes.fill_between(n, low, high, color=style["color"], alpha=0.25, linewidth=0)
         axes.plot(n, middle, **style)
     axes.set_xscale("log")

@@ -51,7 +51,7 @@ from kernels.report.html import (
 )
 from kernels.report.race import VERDICTS, Heat, Race, digits, loss, means, summary
 from kernels.report.race import label as race_label
-from kernels.report.rows import Row
+from kernels.report.rows import Row, nanoseconds
 from kernels.report.trust import Trusted
 from kernels.report.verdicts import ROUNDS
 
@@ -328,7 +328,7 @@ def conditions(findings: Findings) -> str:
     found: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     for row in findings.timed:
         by_size = found.setdefault((row["form"], condition(row), row["backend"]), {})
-        by_size.setdefault(row["n"], []).append(row["seconds_median"] / row["n"] * 1e9)
+        by_size.setdefault(row["n"], []).append(nanoseconds(row)[1])
     sizes = sorted({row["n"] for row in findings.timed})
     order = {name: k for k, name in enumerate(findings.backends)}
     body = []

@@ -94,6 +94,11 @@ class Results:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
 
+def nanoseconds(row: Row) -> tuple[float, float, float]:
+    """Quartiles of a measurement's time, an element."""
+    return tuple(row[f"seconds_{q}"] / row["n"] * 1e9 for q in ("q1", "median", "q3"))
+
+
 def _lock(file: IO) -> None:
     """Until the file is closed, however the process ends."""
     try:
