@@ -81,7 +81,7 @@ def render(level) -> str:
         step_up=step_up,
         text_of_half=text_of_half,
         word=HALF_WORD,
-        checked_steps=("save_near", "save_tested", "round"),
+        half_steps=("save_near", "save_tested", "round", "look_up_product"),
     )
     return str(target)
 

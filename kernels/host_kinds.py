@@ -6,6 +6,7 @@ wrapped. Nothing is imported for them: an array that is given brings its library
 
 from __future__ import annotations
 
+import abc
 import functools
 import sys
 from collections.abc import Sequence
@@ -45,9 +46,6 @@ class Kind:
     def lend(self, out: Any) -> Any:
         """What a form writes into in its place; TypeError where there is no such thing."""
         raise TypeError(f"out must be {OUT}, given {type(out).__name__}")
-
-    def written(self, out: Any) -> None:
-        """Tell the library that what was lent has changed, where it keeps account of that."""
 
     def wrap(self, result: Any, x: Any) -> Any:
         """A result as what x is."""
@@ -110,10 +108,6 @@ class Torch(Kind):
             # An expanded tensor is what a broadcast array is to NumPy.
             lent.flags.writeable = False
         return lent
-
-    def written(self, out: Any) -> None:
-        # Autograd may have kept the tensor.
-        self.torch.autograd.graph.increment_version(out)
 
     def wrap(self, result: Any, x: Any) -> Any:
         array = np.asarray(result)
@@ -180,7 +174,7 @@ def _is_tracer(cls: type) -> bool:
     return any(base.__name__ == "Tracer" for base in cls.__mro__)
 
 
-class Labelled(Kind):
+class Labelled(Kind, abc.ABC):
     """Arrays with names for their places: with another's names, numbers would meet the wrong ones."""
 
     def call(self, form: Form, inputs: Sequence, params: Sequence, keywords: dict) -> Any:
@@ -195,9 +189,9 @@ class Labelled(Kind):
                 )
         return super().call(form, inputs, params, keywords)
 
+    @abc.abstractmethod
     def agree(self, value: Any, x: Any, axes: Sequence[int]) -> bool:
         """Whether labels are those of x's axes, where both have them and are of the same length: glu halves one."""
-        raise NotImplementedError
 
 
 def _axes_of(value: Any, x: Any, name: str) -> range:
@@ -334,11 +328,9 @@ class Dask(Kind):
 
     def _gradient(self, gradient: Any, shape: tuple, chunks: tuple, of: str) -> Any:
         """In the blocks of what it is the gradient of, which is named; a number stays one."""
+        gradient = self._opened(gradient, "grad_output")
         if kind_of(gradient) is not self:
-            # A DataArray may hold blocks.
-            gradient = read(gradient, "grad_output")
-        if kind_of(gradient) is not self:
-            array = as_array(read(gradient, "grad_output"), "grad_output")
+            array = as_array(gradient, "grad_output")
             if array.ndim == 0:
                 return gradient
             gradient = sys.modules["dask.array"].asarray(array)
@@ -347,12 +339,14 @@ class Dask(Kind):
         fitted_gradient(np.broadcast_to(0, gradient.shape), shape, of)
         return sys.modules["dask.array"].broadcast_to(gradient, shape).rechunk(chunks)
 
+    def _opened(self, value: Any, name: str) -> Any:
+        """An argument as blocks, around which a DataArray may be, or as less foreign."""
+        return value if kind_of(value) in (self, None) else self._opened(read(value, name), name)
+
     def _parameter(self, value: Any, parameter: Parameter, x: Any) -> Any:
         """A number, or an array in blocks as x."""
+        value = self._opened(value, parameter.name)
         if kind_of(value) is not self:
-            value = read(value, parameter.name)
-        if kind_of(value) is not self:
-            value = read(value, parameter.name)
             array = as_parameter(value, parameter) if parameter.broadcasts else None
             if array is None or array.size == 1:
                 return value
@@ -433,8 +427,8 @@ def lend(out: Any) -> Any:
 
 
 def written(out: Any) -> None:
-    """Tell an output's library that it has changed."""
-    kind = kind_of_type(type(out))
+    """Tell an output's library that it has changed, as in GPU memory."""
+    kind = device_arrays.kind_of_type(type(out))
     if kind is not None:
         kind.written(out)
 

@@ -468,7 +468,7 @@ class OnDevice(_Form):
         axis = checked_axis(axis, len(x.shape))
         if self.record.gate:
             check_halves(x.shape[axis], axis)
-        if not self.record.gate and axis != len(x.shape) - 1:
+        elif axis != len(x.shape) - 1:
             raise ValueError(
                 f"in GPU memory rows lie along the last axis, given axis {axis} of {len(x.shape)}: move it there "
                 "(movedim, moveaxis) and make the array contiguous"

@@ -73,7 +73,12 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     workers_range ranges[WORKERS_MOST];
-} workers = {.taken = ATOMIC_FLAG_INIT, .kept_off = -1, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} workers = {
+    .taken = ATOMIC_FLAG_INIT,
+    .kept_off = -1,
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .wake = PTHREAD_COND_INITIALIZER,
+};
 
 static void workers_drain(workers_range *range) {
     intptr_t chunk = workers.chunk;

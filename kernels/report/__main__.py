@@ -58,21 +58,12 @@ def parser() -> argparse.ArgumentParser:
         "--fresh", action="store_true", help="start over, even where an interrupted run could be continued"
     )
     found.add_argument("--output", type=Path, default=Path("reports"), metavar="DIR", help="default: %(default)s")
-    found.add_argument(
-        "--activations", type=command_line.names, default=(), metavar="A,B", help="only these, by name or alias"
-    )
-    found.add_argument(
-        "--backends",
-        type=command_line.names,
-        default=(),
-        metavar="A,B",
-        help="only these, for example numpy,cython:x86-64-v3",
-    )
+    several = {"type": command_line.names, "default": (), "metavar": "A,B"}
+    found.add_argument("--activations", **several, help="only these, by name or alias")
+    found.add_argument("--backends", **several, help="only these, for example numpy,cython:x86-64-v3")
     found.add_argument(
         "--peers",
-        type=command_line.names,
-        default=(),
-        metavar="A,B",
+        **several,
         help="race kernels.fastest and NumPy against other libraries, for example torch,jax; all: those installed",
     )
     found.add_argument(
@@ -82,9 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument(
         "--dtype",
-        type=command_line.names,
-        default=(),
-        metavar="A,B",
+        **several,
         help="float32, float64, float16, bfloat16: what is raced, by default the first two; without --peers, in what "
         "every backend is measured and charted by size beside float32",
     )
